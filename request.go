@@ -106,7 +106,7 @@ func awaitCancel(ctx context.Context, r Reader, jobID string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close() //nolint:errcheck // nothing was written
+	defer f.Close() // nothing was written
 	for {
 		events, err := f.Next(ctx)
 		var gap *GapError

@@ -182,7 +182,7 @@ func repair(e tidings.Event, timestamp string) tidings.Event {
 	}
 	t, err := ParseTime(timestamp)
 	if err != nil {
-		t = time.UnixMilli(int64(min(e.ID.Ms, 1<<47))).UTC() //nolint:gosec // bounded: year 6429
+		t = time.UnixMilli(int64(min(e.ID.Ms, 1<<47))).UTC()
 		if e.ID.IsZero() {
 			t = time.Now().UTC().Truncate(time.Microsecond)
 		}

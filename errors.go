@@ -70,8 +70,7 @@ func (e *SequenceError) Error() string {
 }
 
 // GapError tells a reader that events after its cursor were trimmed away by
-// retention. Reading on after the zero cursor, or just before First, is exact
-// again.
+// retention. Reading on after First.Prev() is exact again.
 type GapError struct {
 	JobID  string
 	Cursor Cursor // what was asked for

@@ -86,6 +86,17 @@ func (id ID) Next() ID {
 	}
 }
 
+// Prev is the largest ID before id. Before the zero ID it is the zero ID.
+func (id ID) Prev() ID {
+	switch {
+	case id.Seq > 0:
+		return ID{Ms: id.Ms, Seq: id.Seq - 1}
+	case id.Ms > 0:
+		return ID{Ms: id.Ms - 1, Seq: MaxID.Seq}
+	}
+	return ID{}
+}
+
 // MarshalText implements [encoding.TextMarshaler].
 func (id ID) MarshalText() ([]byte, error) { return id.Append(nil), nil }
 

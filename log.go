@@ -118,10 +118,13 @@ const DefaultLeaseTTL = 30 * time.Second
 
 // Query says which part of a log to read.
 type Query struct {
-	After    Cursor // read events after this; zero: from the start
-	Before   ID     // read events before this; zero: to the end
-	Backward bool   // take the newest of the range first and give them newest first
-	Limit    int    // at most so many events; zero: 1,000
+	// After: read events after this. Forward, a cursor behind which events were
+	// trimmed is a [*GapError], and so is the zero cursor, the start, if the
+	// start was trimmed. Backward, the zero cursor is whatever is held first.
+	After    Cursor
+	Before   ID   // read events before this; zero: to the end
+	Backward bool // take the newest of the range first and give them newest first
+	Limit    int  // at most so many events; zero: 1,000
 	// MaxBytes ends the page once the data of its events is over so many
 	// bytes; at least one event is always given. Zero: 1 MiB.
 	MaxBytes int

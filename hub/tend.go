@@ -8,7 +8,9 @@ import (
 // Bounds between two looks at a job's signs of life.
 const (
 	minLook = 100 * time.Millisecond
-	maxLook = 5 * time.Second
+	maxLook = time.Minute
+	// A job may get its first lease at any time.
+	unleasedLook = 5 * time.Second
 )
 
 // tend wakes the viewers for their heartbeats, looks at the job's signs of
@@ -47,7 +49,7 @@ func (t *topic) look(ctx context.Context, now time.Time) time.Duration {
 	}
 	job, err := t.hub.source.Job(ctx, t.jobID)
 	if err != nil {
-		return maxLook // the follower finds out what it is
+		return unleasedLook // the follower finds out what it is
 	}
 	stalled := job.Stalled(now, t.hub.opts.SilentAfter)
 	t.mu.RLock()
@@ -57,7 +59,7 @@ func (t *topic) look(ctx context.Context, now time.Time) time.Duration {
 		t.change(func() { t.stalled = stalled })
 	}
 	if stalled || job.LeaseUntil == nil {
-		return min(maxLook, t.hub.opts.Heartbeat)
+		return unleasedLook
 	}
 	return min(max(job.LeaseUntil.Sub(now)+minLook, minLook), maxLook)
 }

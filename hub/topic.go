@@ -115,7 +115,7 @@ func (t *topic) floorOf(ctx context.Context, tail *tidings.Page) (tidings.ID, er
 	if len(tail.Events) == 0 {
 		return tail.LastID, nil
 	}
-	oldest := before(tail.Events[len(tail.Events)-1].ID)
+	oldest := tail.Events[len(tail.Events)-1].ID.Prev()
 	if tail.More {
 		return oldest, nil
 	}
@@ -125,17 +125,6 @@ func (t *topic) floorOf(ctx context.Context, tail *tidings.Page) (tidings.ID, er
 		return oldest, nil
 	}
 	return tidings.ID{}, err
-}
-
-// before is the largest ID below id.
-func before(id tidings.ID) tidings.ID {
-	switch {
-	case id.Seq > 0:
-		return tidings.ID{Ms: id.Ms, Seq: id.Seq - 1}
-	case id.Ms > 0:
-		return tidings.ID{Ms: id.Ms - 1, Seq: tidings.MaxID.Seq}
-	}
-	return tidings.ID{}
 }
 
 // follow reads the log on until it ends, is deleted, or ctx is over. Failures
@@ -198,7 +187,7 @@ func (t *topic) restart(err error) bool {
 	if gap, ok := errors.AsType[*tidings.GapError](err); ok {
 		t.change(func() {
 			// Viewers below the new floor ask the store and are told.
-			t.ring.clear(before(gap.First))
+			t.ring.clear(gap.First.Prev())
 		})
 		return true
 	}

@@ -183,7 +183,7 @@ func (v *Viewer) history(ctx context.Context) (Delivery, bool, error) {
 	t := v.topic
 	p, err := t.page(ctx, tidings.Cursor{ID: v.cursor})
 	if gap, ok := errors.AsType[*tidings.GapError](err); ok {
-		v.cursor = before(gap.First)
+		v.cursor = gap.First.Prev()
 		if gap.First.IsZero() { // nothing is held any more: go on with what comes
 			t.mu.RLock()
 			v.cursor = t.ring.floor

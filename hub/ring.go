@@ -112,6 +112,15 @@ func (r *ring) take(id tidings.ID, types map[string]bool) ([]byte, tidings.ID) {
 	return r.chunks[i].take(id, types)
 }
 
+// lastType is the type of the newest event, "" if the ring is empty.
+func (r *ring) lastType() string {
+	if len(r.chunks) == 0 {
+		return ""
+	}
+	tail := r.chunks[len(r.chunks)-1]
+	return tail.types[len(tail.types)-1]
+}
+
 // clear empties the ring; the next frame comes behind floor.
 func (r *ring) clear(floor tidings.ID) {
 	*r = ring{limit: r.limit, floor: floor, last: floor}

@@ -30,10 +30,11 @@ const (
 type Delivery struct {
 	Frames []byte // shared with other viewers; must not be changed
 	Last   tidings.ID
-	Live   bool // the frames came from the ring, not from history
+	Live   bool // the viewer had everything before these frames and waited for them
 	Notice Notice
-	Gap    *tidings.GapError
-	Rewind *tidings.RewoundError
+	Gap    *tidings.GapError     // of NoticeGap
+	Rewind *tidings.RewoundError // of NoticeRewound
+	Status tidings.Status        // of NoticeEnd: how the job ended
 }
 
 // Viewer is one who watches a job: a cursor. Not safe for concurrent use, but
@@ -45,6 +46,7 @@ type Viewer struct {
 	types        map[string]bool // nil: all
 	stalled      bool            // as told
 	told         *Delivery       // to be given first
+	waited       bool            // it had everything there was
 	lastDelivery time.Time
 	closed       atomic.Bool
 }
@@ -169,13 +171,25 @@ func (v *Viewer) look() (d Delivery, wake <-chan struct{}, found bool) {
 	v.cursor = last
 	switch {
 	case len(frames) > 0:
-		return Delivery{Frames: frames, Last: last, Live: true}, nil, true
+		return Delivery{Frames: frames, Last: last, Live: v.waited}, nil, true
 	case t.ended:
-		return Delivery{Notice: NoticeEnd}, nil, true
+		return Delivery{Notice: NoticeEnd, Last: t.ring.last, Status: endStatus(t.ring.lastType())}, nil, true
 	case time.Since(v.lastDelivery) >= t.hub.opts.Heartbeat/2:
 		return Delivery{Notice: NoticeIdle}, nil, true
 	}
+	v.waited = true
 	return Delivery{}, t.wake, false
+}
+
+// endStatus is the status of a job that an event of this type has ended.
+func endStatus(terminal string) tidings.Status {
+	switch terminal {
+	case tidings.TypeDone:
+		return tidings.StatusCompleted
+	case tidings.TypeCancelled:
+		return tidings.StatusCancelled
+	}
+	return tidings.StatusFailed
 }
 
 // history takes the page behind the cursor, which lies before the ring.

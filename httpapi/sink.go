@@ -1,0 +1,68 @@
+package httpapi
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"time"
+)
+
+// connSink writes to a taken-over connection.
+type connSink struct {
+	conn     net.Conn
+	timeout  time.Duration
+	deadline time.Time
+}
+
+func (s *connSink) write(p []byte) error {
+	if err := refresh(&s.deadline, s.timeout, s.conn.SetWriteDeadline); err != nil {
+		return err
+	}
+	_, err := s.conn.Write(p)
+	return err
+}
+
+// gone reads without waiting for long: a viewer has nothing to say, so what
+// comes is either nothing yet or the end.
+func (s *connSink) gone() bool {
+	if s.conn.SetReadDeadline(time.Now().Add(time.Millisecond)) != nil {
+		return true
+	}
+	var waste [64]byte
+	_, err := s.conn.Read(waste[:])
+	return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// responseSink writes to an ordinary response.
+type responseSink struct {
+	w        http.ResponseWriter
+	control  *http.ResponseController
+	timeout  time.Duration
+	deadline time.Time
+}
+
+func (s *responseSink) write(p []byte) error {
+	err := refresh(&s.deadline, s.timeout, s.control.SetWriteDeadline)
+	if err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	if _, err := s.w.Write(p); err != nil {
+		return err
+	}
+	return s.control.Flush()
+}
+
+// gone is false: the request's context tells.
+func (s *responseSink) gone() bool { return false }
+
+// refresh moves a write deadline on, but only if it has come half as near as it
+// may: setting it costs, and most writes take no time.
+func refresh(deadline *time.Time, timeout time.Duration, set func(time.Time) error) error {
+	now := time.Now()
+	if deadline.Sub(now) > timeout/2 {
+		return nil
+	}
+	*deadline = now.Add(timeout)
+	return set(*deadline)
+}

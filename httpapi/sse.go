@@ -1,0 +1,253 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"tidings"
+	"tidings/hub"
+	"tidings/wire"
+)
+
+// streams serves the events of a job as Server-Sent Events
+// (https://html.spec.whatwg.org/multipage/server-sent-events.html), one viewer a
+// connection. On HTTP/1.1 it takes the connection over, so that the server's
+// buffers and goroutines go and a quiet viewer costs one small goroutine; on
+// HTTP/2 it writes through the response.
+type streams struct {
+	hub          *hub.Hub
+	retry        time.Duration // what clients are told to wait before they reconnect
+	writeTimeout time.Duration // one write to a viewer that takes nothing
+	log          *slog.Logger
+	lag          func(time.Duration) // from append to the viewer's socket
+
+	wg sync.WaitGroup // taken-over connections
+}
+
+const (
+	maxWait     = 300 * time.Second // of ?wait=
+	waitPoll    = 250 * time.Millisecond
+	defaultSSE  = 2 * time.Second
+	goodbyeMin  = 500 * time.Millisecond
+	goodbyeSpan = 2500 * time.Millisecond
+)
+
+// viewRequest is what a viewer asks for.
+type viewRequest struct {
+	after tidings.Cursor
+	types []string
+	wait  time.Duration // for a job that does not exist yet
+}
+
+// parseViewRequest reads the cursor, which a reconnecting EventSource sends in
+// Last-Event-ID and everyone else in ?after=, and the filters.
+func parseViewRequest(r *http.Request) (viewRequest, error) {
+	q := r.URL.Query()
+	text := r.Header.Get("Last-Event-ID")
+	if text == "" {
+		text = q.Get("after")
+	}
+	after, err := tidings.ParseCursor(text)
+	if err != nil {
+		return viewRequest{}, err
+	}
+	v := viewRequest{after: after, types: typesOf(q["type"])}
+	if text := q.Get("wait"); text != "" {
+		seconds, err := strconv.Atoi(text)
+		if err != nil || seconds < 0 || time.Duration(seconds)*time.Second > maxWait {
+			return viewRequest{}, &tidings.InvalidError{Field: "wait", Reason: "must be whole seconds from 0 to 300"}
+		}
+		v.wait = time.Duration(seconds) * time.Second
+	}
+	return v, nil
+}
+
+func typesOf(values []string) []string {
+	var types []string
+	for _, value := range values {
+		for name := range strings.SplitSeq(value, ",") {
+			if name != "" {
+				types = append(types, name)
+			}
+		}
+	}
+	return types
+}
+
+// serve answers GET /v1/jobs/{id}/events with Accept: text/event-stream. An
+// error means that nothing was written yet.
+func (s *streams) serve(w http.ResponseWriter, r *http.Request, jobID string) error {
+	want, err := parseViewRequest(r)
+	if err != nil {
+		return err
+	}
+	v, err := s.join(r.Context(), jobID, want)
+	if err != nil {
+		return err
+	}
+	if v.AtEnd() {
+		// 204 tells an EventSource not to come again.
+		v.Close()
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	h := w.Header()
+	h.Set("Content-Type", wire.ContentTypeSSE)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
+	if r.Method == http.MethodHead {
+		v.Close()
+		return nil
+	}
+	if r.ProtoMajor == 1 {
+		if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+			s.takeOver(conn, h, jobID, v)
+			return nil
+		}
+	}
+	defer v.Close()
+	s.pump(r.Context(), &responseSink{w: w, control: http.NewResponseController(w), timeout: s.writeTimeout}, jobID, v)
+	return nil
+}
+
+// join waits, if asked to, for a job that is not known yet.
+func (s *streams) join(ctx context.Context, jobID string, want viewRequest) (*hub.Viewer, error) {
+	deadline := time.Now().Add(want.wait)
+	for {
+		v, err := s.hub.Join(ctx, jobID, want.after, want.types)
+		if !errors.Is(err, tidings.ErrUnknownJob) || !time.Now().Before(deadline) {
+			return v, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(waitPoll):
+		}
+	}
+}
+
+// takeOver writes the response's head itself and goes on in a goroutine of its
+// own: the handler returns, and with it goes what net/http holds for a request.
+func (s *streams) takeOver(conn net.Conn, h http.Header, jobID string, v *hub.Viewer) {
+	head := strings.Builder{}
+	head.WriteString("HTTP/1.1 200 OK\r\n")
+	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	h.Set("Connection", "close")
+	_ = h.Write(&head) // a Builder does not fail
+	head.WriteString("\r\n")
+	text := head.String()
+	s.wg.Go(func() {
+		defer v.Close()
+		defer conn.Close()
+		sink := &connSink{conn: conn, timeout: s.writeTimeout}
+		if sink.write([]byte(text)) != nil {
+			return
+		}
+		s.pump(context.Background(), sink, jobID, v)
+	})
+}
+
+// waitAll returns when every taken-over connection has said goodbye, or ctx ends.
+// The hub must have been closed.
+func (s *streams) waitAll(ctx context.Context) error {
+	gone := make(chan struct{})
+	go func() {
+		s.wg.Wait()
+		close(gone)
+	}()
+	select {
+	case <-gone:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// sink is where a viewer's bytes go.
+type sink interface {
+	write(p []byte) error
+	// gone reports whether a quiet peer has hung up.
+	gone() bool
+}
+
+// pump writes deliveries until the log, the viewer or the node ends.
+func (s *streams) pump(ctx context.Context, to sink, jobID string, v *hub.Viewer) {
+	start := time.Now()
+	why := "viewer left"
+	defer func() {
+		s.log.Info("stream ended", "job", jobID, "reason", why, "duration", time.Since(start).Round(time.Millisecond))
+	}()
+	if to.write(wire.AppendRetry(nil, s.retry)) != nil {
+		return
+	}
+	for {
+		d, err := v.Next(ctx)
+		if err != nil {
+			if ctx.Err() == nil {
+				why = err.Error()
+			}
+			return
+		}
+		if d.Notice != hub.NoticeNone {
+			frame, last := noticeFrame(&d)
+			if d.Notice == hub.NoticeIdle && to.gone() {
+				return
+			}
+			if to.write(frame) != nil {
+				return
+			}
+			if last {
+				why = lastWords[d.Notice]
+				return
+			}
+			continue
+		}
+		if to.write(d.Frames) != nil {
+			return
+		}
+		if d.Live {
+			s.lag(time.Since(time.UnixMilli(int64(d.Last.Ms))))
+		}
+	}
+}
+
+var lastWords = map[hub.Notice]string{
+	hub.NoticeEnd:      "log ended",
+	hub.NoticeDeleted:  "job deleted",
+	hub.NoticeShutdown: "shutting down",
+}
+
+// noticeFrame gives the frame that tells a notice, and whether it is the last.
+func noticeFrame(d *hub.Delivery) (frame []byte, last bool) {
+	control := func(name string, data any) []byte {
+		text, _ := json.Marshal(data) // maps of plain values
+		return wire.AppendControl(nil, name, text)
+	}
+	switch d.Notice {
+	case hub.NoticeGap:
+		return control(wire.ControlGap, map[string]any{"first_id": d.Gap.First, "after": d.Gap.Cursor.String()}), false
+	case hub.NoticeRewound:
+		return control(wire.ControlRewound, map[string]any{"last_id": d.Rewind.Last, "after": d.Rewind.Cursor.String()}), false
+	case hub.NoticeStalled:
+		return control(wire.ControlStalled, map[string]any{}), false
+	case hub.NoticeResumed:
+		return control(wire.ControlResumed, map[string]any{}), false
+	case hub.NoticeEnd:
+		return control(wire.ControlEnd, map[string]any{"last_id": d.Last, "status": d.Status}), true
+	case hub.NoticeDeleted:
+		return control(wire.ControlDeleted, map[string]any{}), true
+	case hub.NoticeShutdown:
+		// Spread over time, or all viewers come back at once.
+		return wire.AppendRetry(nil, goodbyeMin+rand.N(goodbyeSpan)), true
+	}
+	return []byte(wire.Heartbeat), false
+}

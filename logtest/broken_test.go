@@ -26,7 +26,7 @@ func TestSuiteFindsBrokenPromises(t *testing.T) {
 		"rewound":      "rewound/beyond-the-end",
 		"gap":          "retention/gap-when-following",
 		"follow-twice": "follow/property",
-		"follow-skips": "follow/history-then-live",
+		"follow-skips": "follow/property",
 		"feed":         "feed/all-jobs",
 	} {
 		t.Run(broken, func(t *testing.T) {

@@ -87,6 +87,9 @@ func (e *Event) Validate() error {
 		return &InvalidError{Field: "event_type", Reason: fmt.Sprintf("%d bytes long; at most %d are allowed", len(e.Type), MaxEventTypeBytes)}
 	case !utf8.ValidString(e.Type):
 		return &InvalidError{Field: "event_type", Reason: "not valid UTF-8"}
+	case !e.Time.IsZero() && (e.Time.UTC().Year() < 0 || e.Time.UTC().Year() > 9999):
+		// RFC 3339, which JSON writes times in, has four digits for the year.
+		return &InvalidError{Field: "timestamp", Reason: "its year must lie between 0 and 9999"}
 	case len(e.Data) > 0 && !json.Valid(e.Data):
 		return &InvalidError{Field: "data", Reason: "not valid JSON"}
 	case !utf8.Valid(e.Data):

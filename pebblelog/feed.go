@@ -1,0 +1,235 @@
+package pebblelog
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"tidings"
+)
+
+// Feed implements [tidings.Store]. A cursor is the ID of an event, or the one
+// that a deletion got, and the store's own ID; that of another store, or of a
+// time that this one has not seen, is answered like one that was trimmed away.
+func (s *Store) Feed(ctx context.Context, after string) (tidings.Feed, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	f := &feed{s: s, ended: make(chan struct{})}
+	pos := s.position.Load()
+	switch after {
+	case "":
+		f.after = pos.feedTrimmed
+	case tidings.FeedLatest:
+		f.after = pos.last
+	default:
+		c, err := tidings.ParseCursor(after)
+		if err != nil {
+			return nil, &tidings.InvalidError{Field: "cursor", Reason: "no cursor of a feed; give one of an earlier change, or nothing for the oldest"}
+		}
+		f.after = c.ID
+		f.strange = c.Incarnation != s.id || pos.last.Less(c.ID)
+		f.asked = c
+	}
+	return f, nil
+}
+
+type feed struct {
+	s       *Store
+	after   tidings.ID
+	strange bool // the cursor is not of this store
+	asked   tidings.Cursor
+	ended   chan struct{}
+	close   sync.Once
+}
+
+var errFeedClosed = errors.New("feed is closed")
+
+func (f *feed) Close() error {
+	f.close.Do(func() { close(f.ended) })
+	return nil
+}
+
+func (f *feed) Next(ctx context.Context) ([]tidings.Change, error) {
+	for {
+		woken := f.s.feeds.wait() // before the look, or a wake could be missed
+		changes, err := f.look(ctx)
+		if len(changes) > 0 || err != nil {
+			return changes, err
+		}
+		select {
+		case <-woken:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-f.ended:
+			return nil, errFeedClosed
+		case <-f.s.closing:
+			return nil, tidings.ErrStoreClosed
+		}
+	}
+}
+
+func (f *feed) look(ctx context.Context) ([]tidings.Change, error) {
+	select {
+	case <-f.ended:
+		return nil, errFeedClosed
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	default:
+	}
+	if err := f.s.enter(); err != nil {
+		return nil, err
+	}
+	defer f.s.leave()
+	for {
+		changes, more, err := f.page(ctx)
+		if len(changes) > 0 || err != nil || !more {
+			return changes, err
+		}
+	}
+}
+
+// page reads some entries: more says that there are others behind them. All of
+// them may be of events that are gone.
+func (f *feed) page(ctx context.Context) (changes []tidings.Change, more bool, err error) {
+	r, err := f.open()
+	if r == nil || err != nil {
+		return nil, false, err
+	}
+	changes, more, err = r.read(ctx)
+	if err := errors.Join(err, r.close()); err != nil {
+		return nil, false, f.s.damage("the feed", err)
+	}
+	f.after = r.last
+	return changes, more, nil
+}
+
+// open gives a reader of what is durable behind the cursor, or nil.
+func (f *feed) open() (*feedReader, error) {
+	f.s.removal.RLock()
+	defer f.s.removal.RUnlock()
+	pos := f.s.position.Load()
+	if f.strange || f.after.Less(pos.feedTrimmed) {
+		return nil, f.gap(pos)
+	}
+	if f.after == pos.last {
+		return nil, nil
+	}
+	entries, err := f.s.db.NewIter(&pebble.IterOptions{
+		LowerBound: appendFeedKey(nil, f.after.Next()),
+		UpperBound: appendFeedKey(nil, pos.last.Next()),
+	})
+	if err != nil {
+		return nil, err
+	}
+	events, err := f.s.db.NewIter(prefixBounds(prefixEvent))
+	if err != nil {
+		return nil, errors.Join(err, entries.Close())
+	}
+	return &feedReader{storeID: f.s.id, entries: entries, events: events, last: pos.last}, nil
+}
+
+// gap tells that the cursor can't be continued and moves it to the oldest
+// change that is held.
+func (f *feed) gap(pos *position) error {
+	asked := f.asked
+	if !f.strange {
+		asked = tidings.Cursor{ID: f.after}
+	}
+	f.strange = false
+	f.after = pos.feedTrimmed
+	return &tidings.GapError{Cursor: asked, First: pos.feedTrimmed.Next(), Incarnation: f.s.id}
+}
+
+// feedReader joins feed entries with the events they point at.
+type feedReader struct {
+	storeID string
+	entries *pebble.Iterator
+	events  *pebble.Iterator
+	last    tidings.ID // read up to here
+	data    arena
+	jobID   string
+	event   string // type of the last event
+	key     []byte
+}
+
+const (
+	feedPage      = 1000
+	feedPageBytes = 1 << 20
+	feedPageScan  = 10_000 // entries looked at, when the events of many are gone
+)
+
+func (r *feedReader) close() error { return errors.Join(r.entries.Close(), r.events.Close()) }
+
+func (r *feedReader) read(ctx context.Context) (changes []tidings.Change, more bool, err error) {
+	scanned, size := 0, 0
+	for ok := r.entries.First(); ok; ok = r.entries.Next() {
+		if len(changes) >= feedPage || size > feedPageBytes || scanned >= feedPageScan {
+			return changes, true, r.entries.Error()
+		}
+		if scanned%256 == 0 && ctx.Err() != nil {
+			return nil, false, context.Cause(ctx)
+		}
+		scanned++
+		c, held, err := r.change()
+		if err != nil {
+			return nil, false, err
+		}
+		if held {
+			changes = append(changes, c)
+			size += len(c.Event.Data)
+		}
+		r.last = tailID(r.entries.Key())
+	}
+	return changes, false, r.entries.Error()
+}
+
+// change reads the change of the entry at hand. held is false if its event is
+// gone since.
+func (r *feedReader) change() (c tidings.Change, held bool, err error) {
+	value, err := r.entries.ValueAndErr()
+	if err != nil {
+		return c, false, err
+	}
+	entry, err := parseFeedEntry(value)
+	if err != nil {
+		return c, false, err
+	}
+	if string(entry.jobID) != r.jobID {
+		r.jobID = string(entry.jobID)
+	}
+	id := tailID(r.entries.Key())
+	c.Event.JobID = r.jobID
+	if entry.kind == feedDeleted {
+		c.Deleted = true
+	} else {
+		c.Event.ID = id
+		if held, err = r.find(entry.number, &c.Event); !held || err != nil {
+			return c, false, err
+		}
+	}
+	c.Cursor = tidings.Cursor{ID: id, Incarnation: r.storeID}.String()
+	return c, true, nil
+}
+
+// find fills in the event.
+func (r *feedReader) find(number uint64, e *tidings.Event) (held bool, err error) {
+	r.key = appendEventKey(r.key[:0], number, e.ID)
+	if !r.events.SeekGE(r.key) || string(r.events.Key()) != string(r.key) {
+		return false, r.events.Error()
+	}
+	value, err := r.events.ValueAndErr()
+	if err != nil {
+		return false, err
+	}
+	var data []byte
+	if e.Type, e.Time, data, err = parseValue(value, r.event); err != nil {
+		return false, err
+	}
+	r.event = e.Type
+	e.Data = r.data.copy(data)
+	return true, nil
+}

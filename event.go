@@ -1,6 +1,7 @@
 package tidings
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -37,6 +38,9 @@ const (
 	// MaxProducerNumber bounds epoch and sequence to what a JSON number holds
 	// exactly everywhere (2^53 - 1).
 	MaxProducerNumber = 1<<53 - 1
+	// MaxDataDepth is how deep the data of an event may nest: what wraps it on
+	// its way has to stay below the 10,000 levels that encoding/json reads.
+	MaxDataDepth = 9_900
 )
 
 // Event is one thing that happened in a job. On every wire it is JSON:
@@ -94,8 +98,37 @@ func (e *Event) Validate() error {
 		return &InvalidError{Field: "data", Reason: "not valid JSON"}
 	case !utf8.Valid(e.Data):
 		return &InvalidError{Field: "data", Reason: "not valid UTF-8"}
+	case nesting(e.Data) > MaxDataDepth:
+		return &InvalidError{Field: "data", Reason: fmt.Sprintf("nests over %d levels deep", MaxDataDepth)}
+	}
+	if y := e.Time.UTC().Year(); y < 0 || y > 9999 {
+		return &InvalidError{Field: "timestamp", Reason: fmt.Sprintf("year %d can't be written; 0 to 9999 can", y)}
 	}
 	return nil
+}
+
+// nesting is how deep valid JSON nests. The exact count is made only where
+// there are brackets enough.
+func nesting(data []byte) int {
+	if n := bytes.Count(data, []byte("[")) + bytes.Count(data, []byte("{")); n <= MaxDataDepth {
+		return n
+	}
+	depth, deepest, quoted := 0, 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[' || c == '{':
+			depth++
+			deepest = max(deepest, depth)
+		case c == ']' || c == '}':
+			depth--
+		}
+	}
+	return deepest
 }
 
 // Terminal reports whether the event ends its job: done, cancelled, or an

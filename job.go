@@ -3,6 +3,7 @@ package tidings
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"time"
 )
 
@@ -73,6 +74,9 @@ type Task struct {
 	Queue   string `json:"queue,omitempty"`
 	Worker  string `json:"worker,omitempty"`
 	Attempt int64  `json:"attempt,omitempty"`
+	// Verdict is the queue's last word on the job, StatusCompleted or
+	// StatusFailed, until the job moves on.
+	Verdict Status `json:"verdict,omitempty"`
 }
 
 // Usage counts tokens as OpenTelemetry's GenAI conventions do: input includes
@@ -108,26 +112,45 @@ func (j *Job) Stalled(now time.Time, silentAfter time.Duration) bool {
 
 // fields are what the fold looks at in an event's data.
 type fields struct {
-	Phase       string            `json:"phase"`
-	Status      string            `json:"status"`
-	Name        string            `json:"name"`
-	Labels      map[string]string `json:"labels"`
-	Metadata    json.RawMessage   `json:"metadata"`
-	Progress    *float64          `json:"progress"`
-	Message     string            `json:"message"`
-	ParentRunID string            `json:"parent_run_id"`
-	Error       json.RawMessage   `json:"error"`
-	Scope       *string           `json:"scope"`
-	Fatal       *bool             `json:"fatal"`
-	Reason      string            `json:"reason"`
-	By          string            `json:"by"`
-	Task        string            `json:"task"`
-	Queue       string            `json:"queue"`
-	Worker      string            `json:"worker"`
-	Attempt     int64             `json:"attempt"`
-	Usage       *Usage            `json:"usage"`
-	Cost        json.RawMessage   `json:"cost"`
+	Phase       string                      `json:"phase"`
+	Status      string                      `json:"status"`
+	Name        string                      `json:"name"`
+	Labels      map[string]optional[string] `json:"labels"`
+	Metadata    json.RawMessage             `json:"metadata"`
+	Progress    optional[float64]           `json:"progress"`
+	Message     string                      `json:"message"`
+	ParentRunID string                      `json:"parent_run_id"`
+	Error       json.RawMessage             `json:"error"`
+	Scope       optional[string]            `json:"scope"`
+	Fatal       optional[bool]              `json:"fatal"`
+	Reason      string                      `json:"reason"`
+	By          string                      `json:"by"`
+	Task        string                      `json:"task"`
+	Queue       string                      `json:"queue"`
+	Worker      string                      `json:"worker"`
+	Attempt     int64                       `json:"attempt"`
+	Usage       optional[Usage]             `json:"usage"`
+	Cost        json.RawMessage             `json:"cost"`
 }
+
+// optional is a value that counts as absent if it is of another shape. In an
+// object, only the members of another shape do.
+type optional[T any] struct {
+	value T
+	set   bool
+}
+
+func (o *optional[T]) UnmarshalJSON(raw []byte) error {
+	var v T
+	err := json.Unmarshal(raw, &v)
+	wrong, isWrong := errors.AsType[*json.UnmarshalTypeError](err)
+	if memberOnly := isWrong && wrong.Field != ""; present(raw) && (err == nil || memberOnly) {
+		o.value, o.set = v, true
+	}
+	return nil
+}
+
+func (o optional[T]) pointer() *T { return &o.value }
 
 // Apply folds the next event of the job's log into the summary. It is a pure
 // function of the summary and the event: every store that folds the same log
@@ -149,7 +172,7 @@ func (j *Job) Apply(e *Event) {
 	j.UpdatedAt = e.Time
 
 	j.applyFacts(e, &d)
-	j.setStatus(j.nextStatus(e, &d), e, &d)
+	j.setStatus(e, &d)
 	j.LastType = e.Type
 	if e.Terminal() {
 		j.Closed = true
@@ -162,12 +185,12 @@ func (j *Job) applyFacts(e *Event, d *fields) {
 	case TypePhaseUpdate:
 		j.applyPhase(d)
 	case TypeThought:
-		if d.Usage != nil {
-			j.addUsage(*d.Usage)
+		if d.Usage.set {
+			j.addUsage(d.Usage.value)
 		}
 	case TypeDone:
-		if d.Usage != nil { // the sum as the handler counted it
-			j.Usage = d.Usage
+		if d.Usage.set { // the sum as the handler counted it
+			j.Usage = d.Usage.pointer()
 		}
 		if present(d.Cost) {
 			j.Cost = d.Cost
@@ -177,7 +200,7 @@ func (j *Job) applyFacts(e *Event, d *fields) {
 			j.Cancel = &CancelRequest{By: d.By, Reason: d.Reason, At: e.Time}
 		}
 	case TypeTaskQueued, TypeTaskStarted, TypeTaskProgress, TypeTaskRetried, TypeTaskCompleted, TypeTaskFailed:
-		j.applyTask(d)
+		j.applyTask(e, d)
 	}
 }
 
@@ -185,8 +208,8 @@ func (j *Job) applyPhase(d *fields) {
 	if d.Phase != "" {
 		j.Phase = d.Phase
 	}
-	if d.Progress != nil {
-		j.Progress = d.Progress
+	if d.Progress.set {
+		j.Progress = d.Progress.pointer()
 	}
 	if d.Message != "" {
 		j.Message = d.Message
@@ -203,7 +226,9 @@ func (j *Job) applyPhase(d *fields) {
 			merged[k] = v
 		}
 		for k, v := range d.Labels {
-			merged[k] = v
+			if v.set {
+				merged[k] = v.value
+			}
 		}
 		j.Labels = merged // never in place: summaries are handed out by value
 	}
@@ -212,7 +237,7 @@ func (j *Job) applyPhase(d *fields) {
 	}
 }
 
-func (j *Job) applyTask(d *fields) {
+func (j *Job) applyTask(e *Event, d *fields) {
 	task := Task{}
 	if j.Task != nil {
 		task = *j.Task
@@ -229,12 +254,18 @@ func (j *Job) applyTask(d *fields) {
 	if d.Attempt != 0 {
 		task.Attempt = d.Attempt
 	}
+	switch e.Type {
+	case TypeTaskCompleted:
+		task.Verdict = StatusCompleted
+	case TypeTaskFailed:
+		task.Verdict = StatusFailed
+	}
 	j.Task = &task
 	if j.Name == "" {
 		j.Name = d.Task
 	}
-	if d.Progress != nil {
-		j.Progress = d.Progress
+	if d.Progress.set {
+		j.Progress = d.Progress.pointer()
 	}
 	if d.Message != "" {
 		j.Message = d.Message
@@ -250,84 +281,98 @@ func (j *Job) addUsage(u Usage) {
 	j.Usage = &sum
 }
 
-// nextStatus is the status after the event.
+// setStatus moves the job to the status after the event.
+func (j *Job) setStatus(e *Event, d *fields) {
+	if verdict, ok := verdict(e, d); ok {
+		ended := e.Time
+		j.Status, j.EndedAt = verdict, &ended
+		switch {
+		case verdict != StatusFailed:
+			j.Error = ""
+		case present(d.Error):
+			j.Error = text(d.Error)
+		}
+		return
+	}
+	j.Status = j.nextStatus(e, d)
+	if !j.Status.Ended() {
+		j.EndedAt, j.Error = nil, ""
+		if j.Task != nil && j.Task.Verdict != "" {
+			task := *j.Task
+			task.Verdict = ""
+			j.Task = &task
+		}
+	}
+}
+
+// verdict is the status that the event itself gives an ended job.
+func verdict(e *Event, d *fields) (Status, bool) {
+	switch e.Type {
+	case TypeDone, TypeTaskCompleted:
+		return StatusCompleted, true
+	case TypeCancelled:
+		return StatusCancelled, true
+	case TypeTaskFailed:
+		return StatusFailed, true
+	case TypeError: // without scope and fatal it is an existing publisher's
+		return StatusFailed, e.Terminal() || (!d.Fatal.set && !d.Scope.set)
+	}
+	return "", false
+}
+
+// nextStatus is the status after an event that gives no verdict.
 func (j *Job) nextStatus(e *Event, d *fields) Status {
 	active := StatusRunning
 	if j.Cancel != nil {
 		active = StatusCancelling
 	}
-	root := d.ParentRunID == ""
+	current := j.current(active)
 
 	switch e.Type {
-	case TypeDone:
-		return StatusCompleted
-	case TypeCancelled:
-		return StatusCancelled
-	case TypeCancelRequested:
-		if j.Status.Ended() {
-			return j.Status
-		}
-		return StatusCancelling
-	case TypeError:
-		if d.Fatal != nil && *d.Fatal {
-			return StatusFailed
-		}
-		if d.Fatal == nil && d.Scope == nil { // an existing publisher's error
-			return StatusFailed
-		}
-	case TypeTaskCompleted:
-		return StatusCompleted
-	case TypeTaskFailed:
-		return StatusFailed
-	case TypeTaskStarted, TypeTaskProgress:
+	case TypeTaskQueued:
+		return current
+	case TypeTaskStarted:
 		return active
 	case TypeTaskRetried:
 		if j.Cancel != nil {
 			return StatusCancelling
 		}
 		return StatusQueued
-	case TypeTaskQueued:
-		return j.Status
+	case TypeCancelRequested:
+		if current == StatusWaiting {
+			return active
+		}
 	case TypePhaseUpdate:
-		switch d.Status {
+		switch root := d.ParentRunID == ""; d.Status {
 		case "queued":
-			return j.Status
-		case "interrupted":
-			if root && !j.Status.Ended() {
-				return StatusWaiting
-			}
-			return j.Status
+			return current
 		case "started", "resumed":
 			if root {
 				return active
 			}
+		case "interrupted":
+			if root && !current.Ended() && j.Cancel == nil {
+				return StatusWaiting
+			}
+			return current
 		}
 	}
-
-	switch {
-	case j.Status == StatusFailed && j.LastType == TypeError:
-		return active // the error was not the last word
-	case j.Status.Ended():
-		return j.Status // a stray behind the task queue's verdict
-	case j.Status == StatusWaiting:
-		return j.Status
+	if current.Ended() || current == StatusWaiting {
+		return current // a stray behind the task queue's verdict, or behind an interrupt
 	}
 	return active
 }
 
-func (j *Job) setStatus(next Status, e *Event, d *fields) {
-	j.Status = next
+// current is the status before the next event, now that there is one: an error
+// of an existing publisher was not the last word then.
+func (j *Job) current(active Status) Status {
 	switch {
-	case next.Ended() && j.EndedAt == nil:
-		ended := e.Time
-		j.EndedAt = &ended
-	case !next.Ended():
-		j.EndedAt = nil
-		j.Error = ""
+	case j.Status != StatusFailed || j.LastType != TypeError:
+		return j.Status
+	case j.Task != nil && j.Task.Verdict != "":
+		return j.Task.Verdict
 	}
-	if next == StatusFailed && (e.Type == TypeError || e.Type == TypeTaskFailed) && present(d.Error) {
-		j.Error = text(d.Error)
-	}
+	return active
 }
 
 func present(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"time"
+	"unicode/utf8"
 )
 
 // Appender takes events into logs: a store itself, or a client that sends them
@@ -245,6 +246,8 @@ func (p *Producer) validate() error {
 	switch {
 	case p.ID == "" || len(p.ID) > MaxProducerIDBytes:
 		return &InvalidError{Field: "producer.id", Reason: fmt.Sprintf("must have 1 to %d bytes", MaxProducerIDBytes)}
+	case !utf8.ValidString(p.ID):
+		return &InvalidError{Field: "producer.id", Reason: "not valid UTF-8"}
 	case p.Epoch < 0 || p.Epoch > MaxProducerNumber:
 		return &InvalidError{Field: "producer.epoch", Reason: "must be 0 to 2^53-1"}
 	case p.Seq < 0 || p.Seq > MaxProducerNumber:

@@ -112,7 +112,7 @@ func awaitCancel(ctx context.Context, r Reader, jobID string) error {
 		var gap *GapError
 		var rewound *RewoundError
 		if errors.As(err, &gap) || errors.As(err, &rewound) {
-			continue
+			return awaitCancel(ctx, r, jobID) // the request may lie in what is missing
 		}
 		if err != nil {
 			return err

@@ -24,7 +24,7 @@ var dataCases = []testCase{
 func oddJSON() []string {
 	return []string{
 		`null`, `true`, `0`, `-0`, `"text"`, `[]`, `[[],{}]`, `""`, `{}`,
-		strings.Repeat("[", 2000) + strings.Repeat("]", 2000),
+		strings.Repeat("[", tidings.MaxDataDepth) + strings.Repeat("]", tidings.MaxDataDepth),
 		strings.Repeat(`{"a":`, 1500) + `1` + strings.Repeat("}", 1500),
 		`{"n":123456789012345678901234567890.000100e+400}`,
 		`[9007199254740993,-9223372036854775809,1E400,0.1e-999,1.0,1.10]`,
@@ -50,7 +50,7 @@ func dataOddJSON(e *env) {
 	e.sameData("log", e.log(job), events)
 	e.sameData("follower", e.take(e.follow(job, tidings.Cursor{}), len(events)), events)
 	for i, id := range r.IDs { // each alone, as a reader in the middle gets it
-		p := e.read(job, tidings.Query{After: tidings.Cursor{ID: prev(id)}, Limit: 1})
+		p := e.read(job, tidings.Query{After: tidings.Cursor{ID: id.Prev()}, Limit: 1})
 		e.sameData("page", p.Events, events[i:i+1])
 	}
 	e.append(job, tidings.Event{Type: tidings.TypeCustom})
@@ -137,12 +137,4 @@ func dataTimeMissing(e *env) {
 	if got := e.log(job)[0].Time; got.Before(before) || got.After(latest) {
 		e.Errorf("an event without a time happened at %s; want now, about %s", got, before)
 	}
-}
-
-// prev is the largest ID before id.
-func prev(id tidings.ID) tidings.ID {
-	if id.Seq == 0 {
-		return tidings.ID{Ms: id.Ms - 1, Seq: tidings.MaxID.Seq}
-	}
-	return tidings.ID{Ms: id.Ms, Seq: id.Seq - 1}
 }

@@ -234,7 +234,7 @@ func (m *memory) Read(ctx context.Context, jobID string, q tidings.Query) (tidin
 	if err != nil {
 		return tidings.Page{}, err
 	}
-	if err := m.check(l, q.After); err != nil {
+	if err := m.check(l, q.After); err != nil && !(q.Backward && q.After.ID.IsZero()) {
 		return tidings.Page{}, err
 	}
 	p := tidings.Page{First: l.job.FirstID, LastID: l.job.LastID, Incarnation: l.job.Incarnation, Closed: l.job.Closed}

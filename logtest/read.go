@@ -185,7 +185,7 @@ func readPage(e *env) {
 func readBareCursor(e *env) {
 	job := e.job()
 	r := e.append(job, notes(0, 3)...)
-	e.sameData("just before the first", e.read(job, tidings.Query{After: tidings.Cursor{ID: prev(r.IDs[0])}}).Events, notes(0, 3))
+	e.sameData("just before the first", e.read(job, tidings.Query{After: tidings.Cursor{ID: r.IDs[0].Prev()}}).Events, notes(0, 3))
 	e.sameData("bare", e.read(job, tidings.Query{After: tidings.Cursor{ID: r.IDs[0]}}).Events, notes(1, 3))
 	e.sameData("bare follower", e.take(e.follow(job, tidings.Cursor{ID: r.IDs[1]}), 1), notes(2, 3))
 	e.sameData("only an incarnation", e.read(job, tidings.Query{After: tidings.Cursor{Incarnation: r.Incarnation}}).Events, notes(0, 3))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"tidings"
@@ -73,7 +74,7 @@ func trimBytes(e *env) {
 	}
 	r := e.append(job, events...)
 	e.retainUntil("the log is trimmed", func() bool { return e.get(job).FirstID != r.IDs[0] })
-	p := e.read(job, tidings.Query{After: tidings.Cursor{ID: prev(e.get(job).FirstID)}})
+	p := e.read(job, tidings.Query{After: tidings.Cursor{ID: e.get(job).FirstID.Prev()}})
 	if len(p.Events) == 0 {
 		e.Fatal("nothing is kept")
 	}
@@ -103,7 +104,7 @@ func trimGapWhenReading(e *env) {
 	} {
 		_, err := e.store.Read(e.ctx, job, tidings.Query{After: cursor})
 		gap := e.wantGap(name, err, job, cursor)
-		events, err := readAll(e.ctx, e.store, job, tidings.Cursor{ID: prev(gap.First), Incarnation: gap.Incarnation})
+		events, err := readAll(e.ctx, e.store, job, tidings.Cursor{ID: gap.First.Prev(), Incarnation: gap.Incarnation})
 		if err != nil {
 			e.Fatalf("%s: reading on from the first held: %v", name, err)
 		}
@@ -115,6 +116,10 @@ func trimGapWhenReading(e *env) {
 		e.Errorf("after the last event that is gone: %v; nothing is missing", err)
 	}
 	e.sameData("after the last event that is gone", events, notes(gone, len(r.IDs)))
+	// Backward from the end there is no gap before the start.
+	p := e.read(job, tidings.Query{Backward: true, Limit: len(r.IDs)})
+	slices.Reverse(p.Events)
+	e.sameData("backward", p.Events, notes(gone, len(r.IDs)))
 	if p := e.read(job, tidings.Query{After: tidings.Cursor{ID: r.IDs[gone]}, Limit: 1}); p.First != r.IDs[gone] {
 		e.Errorf("page says first %s; want %s", p.First, r.IDs[gone])
 	}

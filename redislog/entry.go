@@ -1,0 +1,114 @@
+package redislog
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/redis/rueidis"
+
+	"tidings"
+	"tidings/wire"
+)
+
+// parseEntries reads the reply of XRANGE and the like.
+func parseEntries(jobID string, reply rueidis.RedisResult) ([]tidings.Event, error) {
+	items, err := reply.ToArray()
+	if err != nil {
+		return nil, err
+	}
+	events := make([]tidings.Event, 0, len(items))
+	for i := range items {
+		slice, err := items[i].AsXRangeSlice()
+		if err != nil {
+			return nil, err
+		}
+		e, err := parseEntry(jobID, slice)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+func parseEntry(jobID string, entry rueidis.XRangeSlice) (tidings.Event, error) {
+	id, err := tidings.ParseID(entry.ID)
+	if err != nil {
+		return tidings.Event{}, fmt.Errorf("redis gave a malformed entry ID: %w", err)
+	}
+	if e, ok := ownEntry(jobID, id, entry.FieldValues); ok {
+		return e, nil
+	}
+	fields := make([]string, 0, 2*len(entry.FieldValues))
+	for _, f := range entry.FieldValues {
+		fields = append(fields, f.Field, f.Value)
+	}
+	return wire.ParseEntry(jobID, id, fields), nil
+}
+
+// ownEntry reads an entry whose envelope is, byte for byte, the one that this
+// package writes, without parsing it as JSON several times. It gives what
+// wire.ParseEntry gives for it, or false for any other entry.
+func ownEntry(jobID string, id tidings.ID, fields []rueidis.XRangeFieldValue) (tidings.Event, bool) {
+	if len(fields) != 3 || fields[0].Field != wire.FieldEventType || fields[1].Field != wire.FieldTimestamp || fields[2].Field != wire.FieldData {
+		return tidings.Event{}, false
+	}
+	e := tidings.Event{ID: id, JobID: jobID, Type: fields[0].Value}
+	if e.Type == "" || len(e.Type) > tidings.MaxEventTypeBytes || !utf8.ValidString(e.Type) {
+		return tidings.Event{}, false
+	}
+	t, err := wire.ParseTime(fields[1].Value)
+	if err != nil {
+		return tidings.Event{}, false
+	}
+	e.Time = t
+	data, ok := openOwnEnvelope(&e, fields[2].Value)
+	if !ok || !json.Valid(data) || !utf8.Valid(data) {
+		return tidings.Event{}, false
+	}
+	if e.Data = data; !isCompact(data) {
+		var out bytes.Buffer
+		if json.Compact(&out, data) != nil {
+			return tidings.Event{}, false
+		}
+		e.Data = out.Bytes()
+	}
+	return e, true
+}
+
+// envelopeOf is what stands before and behind an event's data.
+func envelopeOf(dst []byte, e *tidings.Event) (head, tail []byte) {
+	const mark = "0" // data as short as can be
+	frame := *e
+	frame.Data = json.RawMessage(mark)
+	dst = wire.AppendEnvelope(dst, &frame)
+	at := len(`{"event_type":`) + len(wire.AppendString(nil, e.Type)) + len(`,"data":`)
+	return dst[:at], dst[at+len(mark):]
+}
+
+func openOwnEnvelope(e *tidings.Event, text string) (json.RawMessage, bool) {
+	var buffer [512]byte
+	head, tail := envelopeOf(buffer[:0], e)
+	if len(text) <= len(head)+len(tail) || text[:len(head)] != string(head) || text[len(text)-len(tail):] != string(tail) {
+		return nil, false
+	}
+	return json.RawMessage(text[len(head) : len(text)-len(tail)]), true
+}
+
+// isCompact reports whether valid JSON has no white space between its tokens.
+func isCompact(data []byte) bool {
+	inString := false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case !inString && (c == ' ' || c == '\n' || c == '\t' || c == '\r'):
+			return false
+		}
+	}
+	return true
+}

@@ -2,7 +2,7 @@ package client
 
 import (
 	"context"
-	"encoding/json"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -70,11 +70,9 @@ func (c *Client) Heartbeat(ctx context.Context, jobID string, l tidings.Lease) e
 	if err := tidings.ValidateJobID(jobID); err != nil {
 		return err
 	}
-	body, err := json.Marshal(struct {
-		TTLSeconds float64 `json:"ttl_seconds,omitempty"`
-	}{l.TTL.Seconds()})
-	if err != nil {
-		return err
+	body := []byte("{}")
+	if l.TTL > 0 {
+		body = fmt.Appendf(nil, `{"ttl_ms":%d}`, max(1, l.TTL.Milliseconds()))
 	}
 	return c.do(ctx, &request{
 		method:   http.MethodPost,

@@ -47,7 +47,7 @@ func jobsQuery(q *tidings.JobsQuery) url.Values {
 	setTime(v, "since", q.Since)
 	setTime(v, "until", q.Until)
 	setText(v, "cursor", q.Cursor)
-	setInt(v, "limit", q.Limit)
+	setInt(v, "limit", min(q.Limit, maxPageJobs))
 	if q.Stalled != nil {
 		v.Set("stalled", strconv.FormatBool(*q.Stalled))
 	}

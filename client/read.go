@@ -15,12 +15,19 @@ import (
 // came, for wire to read: encoding/json would be free to rewrite their data.
 type page struct {
 	Events      []json.RawMessage `json:"events"`
-	LastID      tidings.ID        `json:"last_id"`
+	LogLastID   tidings.ID        `json:"log_last_id"`
 	FirstID     tidings.ID        `json:"first_id"`
 	HasMore     bool              `json:"has_more"`
 	Closed      bool              `json:"closed"`
 	Incarnation string            `json:"incarnation"`
 }
+
+// The largest pages that a server gives.
+const (
+	maxPageEvents = 10_000
+	maxPageBytes  = 8 << 20
+	maxPageJobs   = 1000
+)
 
 // Read gives one page of a job's history. It implements [tidings.Reader].
 func (c *Client) Read(ctx context.Context, jobID string, q tidings.Query) (tidings.Page, error) {
@@ -46,15 +53,16 @@ func readQuery(q *tidings.Query) url.Values {
 	if q.Backward {
 		v.Set("order", "desc")
 	}
-	setInt(v, "limit", q.Limit)
-	setInt(v, "max_bytes", q.MaxBytes)
+	// More is asked for page by page: a server refuses larger ones.
+	setInt(v, "limit", min(q.Limit, maxPageEvents))
+	setInt(v, "max_bytes", min(q.MaxBytes, maxPageBytes))
 	return v
 }
 
 func (p *page) public() (tidings.Page, error) {
 	out := tidings.Page{
 		Events: make([]tidings.Event, len(p.Events)), More: p.HasMore, First: p.FirstID,
-		LastID: p.LastID, Incarnation: p.Incarnation, Closed: p.Closed,
+		LastID: p.LogLastID, Incarnation: p.Incarnation, Closed: p.Closed,
 	}
 	for i, text := range p.Events {
 		e, err := wire.ParseEvent(text)

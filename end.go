@@ -1,0 +1,185 @@
+package tidings
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+)
+
+// End ends the job: done with output if err is nil, cancelled if err says that
+// work was broken off and the job was asked to stop, and a fatal error
+// otherwise. What comes afterwards is dropped and counted. End does not wait:
+// [Handler.Close] does.
+func (h *Handler) End(output any, err error) {
+	if h == nil {
+		return
+	}
+	defer h.guard("End")
+	f := field{name: "output"}
+	if err == nil {
+		f = h.field(TypeDone, "output", output)
+	}
+	h.finish(f, err)
+}
+
+// finish queues the terminal event, once.
+func (h *Handler) finish(output field, err error) {
+	h.mu.Lock()
+	if h.tree.over {
+		h.mu.Unlock()
+		h.q.stray()
+		return
+	}
+	h.tree.over = true
+	if h.tree.timer != nil {
+		h.tree.timer.Stop()
+	}
+	asked := h.tree.asked
+	h.mu.Unlock()
+	defer h.over() // also if what follows panics
+	switch {
+	case err == nil:
+		h.emitTerminal(TypeDone, output.close(h.sums(output.add(newObject(len(output.json)+256).str("status", "completed")))))
+	case h.brokenOff(err, asked):
+		h.emitTerminal(TypeCancelled, h.sums(h.cancelled(err, asked)).end())
+	default:
+		f := h.fatal(err)
+		o := newObject(len(f.text.json) + 256)
+		o = f.add(o, "kind").str("scope", "job").boolean("fatal", true)
+		h.emitTerminal(TypeError, f.close(h.sums(o)))
+	}
+}
+
+// fatal tells of err with its text in any case: this event is what people look
+// at first.
+func (h *Handler) fatal(err error) failure {
+	f := h.explain(TypeError, err, nil)
+	if f.cause != "" {
+		f.text = h.field(TypeError, "error", errorText(err))
+	}
+	return f
+}
+
+// brokenOff reports whether err comes of the request to stop.
+func (h *Handler) brokenOff(err error, asked *CancelledError) bool {
+	if errors.Is(err, ErrCancelRequested) {
+		return true
+	}
+	// Errors that crossed a framework or a network often keep no more than
+	// their text.
+	return asked != nil && (errorKind(err) == "aborted" || strings.Contains(errorText(err), context.Canceled.Error()))
+}
+
+// cancelled begins the data of the cancelled event.
+func (h *Handler) cancelled(err error, asked *CancelledError) object {
+	o := newObject(256)
+	if asked == nil {
+		errors.As(err, &asked)
+	}
+	if asked != nil {
+		o = o.text("reason", asked.Reason).text("by", asked.By)
+	}
+	return o
+}
+
+// sums adds what the whole job took.
+func (h *Handler) sums(o object) object {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	o = o.millis("duration_ms", time.Since(h.began))
+	if h.tree.used {
+		o = h.tree.usage.add(o)
+	}
+	return addCosts(o, h.tree.costs)
+}
+
+// considerEnd ends the job automatically, now or when what has to be waited for
+// is over. It is called with h.mu held, whenever a run has ended.
+func (h *Handler) considerEnd() {
+	t := &h.tree
+	if !h.opts.Automatic || t.over || t.roots > 0 || t.lastRoot == nil || t.suspended {
+		return
+	}
+	wait := h.opts.Grace
+	if t.open > 0 {
+		if t.timer != nil {
+			return // it counts from the root's end
+		}
+		wait = h.opts.StreamWait
+	}
+	if t.timer != nil {
+		t.timer.Stop()
+	}
+	round := t.round
+	if wait <= 0 {
+		wait = 0
+	}
+	t.timer = time.AfterFunc(wait, func() { h.automaticEnd(round) })
+}
+
+// automaticEnd ends the job unless another root has begun meanwhile.
+func (h *Handler) automaticEnd(round int) {
+	defer h.guard("automatic end")
+	h.mu.Lock()
+	root, err := h.tree.lastRoot, h.tree.failure
+	stale := root == nil || h.tree.suspended || h.tree.over
+	var output field
+	if !stale {
+		output = root.output
+	}
+	h.mu.Unlock()
+	_ = round
+	if !stale {
+		h.finish(output, err)
+	}
+}
+
+// Run calls fn as the job: it ends the job with what fn returns, also if fn
+// panics, in which case the panic goes on, and waits up to [runFlush] until
+// everything is stored. fn gets a context that ends when the job is asked to
+// stop. It returns fn's error, or else that of Close.
+func (h *Handler) Run(ctx context.Context, fn func(ctx context.Context) (any, error)) error {
+	if h == nil {
+		_, err := fn(ctx)
+		return err
+	}
+	ctx, cancel := h.joined(ctx)
+	defer cancel()
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		p := recover()
+		if p == nil {
+			h.End(nil, errGoexit)
+		} else {
+			h.End(nil, &PanicError{Value: p})
+		}
+		_ = h.closeSoon(ctx) // the panic says more
+		if p != nil {
+			panic(p)
+		}
+	}()
+	output, err := fn(ctx)
+	returned = true
+	h.End(output, err)
+	return errors.Join(err, h.closeSoon(ctx))
+}
+
+// runFlush is how long Run waits until everything is stored.
+const runFlush = 10 * time.Second
+
+func (h *Handler) closeSoon(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), runFlush)
+	defer cancel()
+	return h.Close(ctx)
+}
+
+// joined is ctx that also ends when the handler's context does.
+func (h *Handler) joined(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(h.ctx, func() { cancel(context.Cause(h.ctx)) })
+	return ctx, func() { stop(); cancel(context.Canceled) }
+}

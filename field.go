@@ -1,0 +1,151 @@
+package tidings
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"unicode/utf8"
+)
+
+// field is one value of the agent, ready to be published: a snapshot in JSON,
+// redacted, and truncated if it was too large.
+type field struct {
+	name string
+	json []byte // empty: leave the field out
+	full int    // bytes before it was truncated; 0 if it was not
+}
+
+// add adds the field to the data, unless it is empty.
+func (f field) add(o object) object { return o.raw(f.name, f.json) }
+
+// close ends the data, with what was truncated in it.
+func (f field) close(o object) []byte {
+	if f.full > 0 {
+		o = append(o.key("truncated"), '{').integer(f.name, int64(f.full))
+		o = append(o, '}')
+	}
+	return o.end()
+}
+
+// field takes a snapshot of v for the field of an event. Nil is left out.
+func (h *Handler) field(eventType, name string, v any) field {
+	if v == nil {
+		return field{name: name}
+	}
+	if s, ok := v.(string); ok && h.opts.Redact == nil {
+		return h.plainText(name, s)
+	}
+	return h.limited(name, h.redacted(eventType, name, encodeValue(v)))
+}
+
+// textField is field for a text, of which an empty one is left out.
+func (h *Handler) textField(eventType, name, s string) field {
+	if s == "" {
+		return field{name: name}
+	}
+	return h.field(eventType, name, s)
+}
+
+func (h *Handler) plainText(name, s string) field {
+	f := field{name: name}
+	if limit := h.opts.MaxFieldBytes; limit > 0 && len(s) > limit {
+		f.full = len(s)
+		s = cutText(s, limit)
+	}
+	f.json = appendString(make([]byte, 0, len(s)+2), s)
+	return f
+}
+
+// limited truncates JSON that is too large. A string stays a string; any other
+// value becomes one that holds the beginning of its JSON.
+func (h *Handler) limited(name string, raw []byte) field {
+	limit := h.opts.MaxFieldBytes
+	if limit <= 0 || len(raw) <= limit {
+		return field{name: name, json: raw}
+	}
+	text := string(raw)
+	if raw[0] == '"' {
+		_ = json.Unmarshal(raw, &text) // valid JSON as it is
+		if len(text) <= limit {
+			return field{name: name, json: raw}
+		}
+	}
+	return h.plainText(name, text)
+}
+
+// cutText gives the first limit bytes of s, without the half of a character.
+func cutText(s string, limit int) string {
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return s[:limit]
+}
+
+// redacted gives what the hook makes of the value. A value that the hook could
+// not look at is not published.
+func (h *Handler) redacted(eventType, name string, raw []byte) (out []byte) {
+	if h.opts.Redact == nil {
+		return raw
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			h.log.Error("the redaction hook panicked; the value is left out", "event_type", eventType, "field", name, "panic", fmt.Sprint(p))
+			out = []byte(`"[left out: the redaction hook panicked]"`)
+		}
+	}()
+	out = h.opts.Redact(eventType, name, raw)
+	switch {
+	case len(out) == 0:
+		return []byte("null")
+	case !json.Valid(out) || !utf8.Valid(out):
+		return appendString(nil, string(out))
+	}
+	return out
+}
+
+// encodeValue gives v as compact JSON. It never fails: a value that can't be
+// encoded becomes a string that says why. An error becomes its text.
+func encodeValue(v any) (out []byte) {
+	defer func() {
+		if p := recover(); p != nil {
+			out = appendString(nil, fmt.Sprintf("[a %T that can't be encoded: panic: %v]", v, p))
+		}
+	}()
+	switch v := v.(type) {
+	case string:
+		return appendString(make([]byte, 0, len(v)+2), v)
+	case json.RawMessage:
+		return compactRaw(v)
+	case error:
+		if _, ok := v.(json.Marshaler); !ok {
+			return appendString(nil, v.Error())
+		}
+	}
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return appendString(nil, fmt.Sprintf("[a %T that can't be encoded: %v]", v, err))
+	}
+	return validText(bytes.TrimSuffix(buf.Bytes(), []byte("\n")))
+}
+
+// compactRaw copies JSON without white space between its tokens; what is not
+// JSON becomes a string.
+func compactRaw(raw json.RawMessage) []byte {
+	var buf bytes.Buffer
+	buf.Grow(len(raw))
+	if err := json.Compact(&buf, raw); err != nil {
+		return appendString(nil, string(raw))
+	}
+	return validText(buf.Bytes())
+}
+
+// validText makes JSON valid UTF-8, which encoding/json does not look at in
+// what a MarshalJSON or a RawMessage gives.
+func validText(raw []byte) []byte {
+	if utf8.Valid(raw) {
+		return raw
+	}
+	return bytes.ToValidUTF8(raw, []byte("\uFFFD"))
+}

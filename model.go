@@ -1,0 +1,241 @@
+package tidings
+
+import (
+	"context"
+	"strings"
+	"time"
+)
+
+// The channels of a [ModelRun]'s deltas.
+const (
+	ChannelText      = "text"      // the answer
+	ChannelReasoning = "reasoning" // what the model thinks on the way
+	ChannelRefusal   = "refusal"   // why it won't answer
+)
+
+// ModelRun is one call of a language model. Its methods are safe for concurrent
+// use, never block or fail, and do nothing on a nil ModelRun.
+type ModelRun struct {
+	run       *Run
+	model     string
+	messageID string
+	delta     []byte // the members that end the data of a delta
+
+	// Under Handler.mu.
+	firstToken time.Duration // since the start; 0: none came yet
+	text       strings.Builder
+	textBytes  int // of all text deltas, also those that text no longer holds
+	usage      *Usage
+	cost       cost
+	finish     string
+
+	// Under queue.mu: the delta in the queue that may take more text.
+	tail tail
+}
+
+// Model starts a call of the model, beneath the run that ctx holds. End it.
+func (h *Handler) Model(ctx context.Context, model string) *ModelRun {
+	_, m := h.ModelWith(ctx, RunInfo{Name: model}, model, "")
+	return m
+}
+
+// ModelWith is [Handler.Model] with everything that an adapter may know. An
+// empty messageID is the run's ID. What is started with the context it returns
+// belongs to the call.
+func (h *Handler) ModelWith(ctx context.Context, info RunInfo, model, messageID string) (inner context.Context, m *ModelRun) {
+	inner = ctx
+	if h == nil {
+		return
+	}
+	defer h.guard("Model")
+	input := h.field(TypeThought, "input", info.Input)
+	r, _ := h.begin(ctx, info, "llm", true)
+	if messageID == "" {
+		messageID = r.id
+	}
+	inner, m = r.within(ctx), &ModelRun{run: r, model: model, messageID: messageID}
+	m.delta = m.deltaMembers()
+	if !info.Hidden {
+		h.emit(TypeThought, input.close(input.add(m.object("started", len(input.json)))))
+	}
+	return
+}
+
+func (m *ModelRun) deltaMembers() []byte {
+	o := append(object(nil), '{')
+	o = o.str("message_id", m.messageID).str("run_id", m.run.id)
+	if p := m.run.parent.visible(); p != nil {
+		o = o.str("parent_run_id", p.id)
+	}
+	return o[1:]
+}
+
+// object begins the data of a thought.
+func (m *ModelRun) object(status string, room int) object {
+	o := newObject(len(m.run.tree) + len(m.model) + room + 192)
+	o = o.str("status", status).text("model", m.model).str("message_id", m.messageID)
+	return append(append(o, ','), m.run.tree...)
+}
+
+// Run is the call's place in the tree, for what is not about the model.
+func (m *ModelRun) Run() *Run {
+	if m == nil {
+		return nil
+	}
+	return m.run
+}
+
+// Delta publishes the next piece of a stream; channel is [ChannelText],
+// [ChannelReasoning] or [ChannelRefusal], and empty means text. Pieces that
+// come close together are joined into one event. Empty ones are left out.
+func (m *ModelRun) Delta(channel, text string) {
+	if m == nil || text == "" {
+		return
+	}
+	defer m.run.h.guard("Delta")
+	if channel == "" {
+		channel = ChannelText
+	}
+	if m.gather(channel, text) && !m.run.info.Hidden {
+		m.run.h.q.putDelta(m, channel, text)
+	}
+}
+
+// gather notes what End will tell of the stream, and reports whether the call
+// has not ended.
+func (m *ModelRun) gather(channel, text string) bool {
+	h := m.run.h
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if m.run.ended {
+		h.q.stray()
+		return false
+	}
+	if m.firstToken == 0 {
+		m.firstToken = max(time.Since(m.run.began), 1)
+	}
+	if channel != ChannelText {
+		return true
+	}
+	m.textBytes += len(text)
+	if limit := h.opts.MaxFieldBytes; limit <= 0 || m.text.Len() <= limit {
+		m.text.WriteString(text)
+	}
+	return true
+}
+
+// Usage sets the tokens that the call took so far. The last word counts.
+func (m *ModelRun) Usage(u Usage) {
+	if m == nil {
+		return
+	}
+	m.run.h.mu.Lock()
+	defer m.run.h.mu.Unlock()
+	m.usage = &u
+}
+
+// Cost sets what the call cost so far, in a currency such as "USD". The last
+// word counts. An amount that is no finite number is left out.
+func (m *ModelRun) Cost(amount float64, currency string) {
+	if m == nil {
+		return
+	}
+	m.run.h.mu.Lock()
+	defer m.run.h.mu.Unlock()
+	m.cost = cost{amount: amount, currency: currency}
+}
+
+// FinishReason sets why the model stopped: stop, length, tool_calls,
+// content_filter, as the provider says it.
+func (m *ModelRun) FinishReason(reason string) {
+	if m == nil {
+		return
+	}
+	m.run.h.mu.Lock()
+	defer m.run.h.mu.Unlock()
+	m.finish = reason
+}
+
+// End ends the call with the whole text of the answer; an empty one means what
+// the text deltas added up to. With an error it publishes an error of scope llm
+// instead. The second End of a call does nothing.
+func (m *ModelRun) End(text string, err error) {
+	if m == nil {
+		return
+	}
+	h := m.run.h
+	defer h.guard("Model.End")
+	if _, ok := h.close(m.run, err); !ok {
+		return
+	}
+	defer h.settle(m.run)
+	told := h.addUsage(m)
+	switch {
+	case m.run.info.Hidden:
+	case err != nil:
+		h.emitError(err, "llm", m.run, m.messageID)
+	default:
+		content := m.content(text)
+		h.emit(TypeThought, content.close(m.completed(told, content)))
+	}
+}
+
+// told is what the end of a call tells besides its text.
+type told struct {
+	usage      *Usage
+	cost       cost
+	finish     string
+	firstToken time.Duration
+}
+
+// addUsage adds the call's tokens and cost to those of the job.
+func (h *Handler) addUsage(m *ModelRun) told {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if m.usage != nil {
+		h.tree.usage.Add(*m.usage)
+		h.tree.used = true
+	}
+	h.tree.costs = addCost(h.tree.costs, m.cost)
+	return told{usage: m.usage, cost: m.cost, finish: m.finish, firstToken: m.firstToken}
+}
+
+func (m *ModelRun) content(text string) field {
+	h := m.run.h
+	if text != "" {
+		return h.textField(TypeThought, "content", text)
+	}
+	h.mu.Lock()
+	text, full := m.text.String(), m.textBytes
+	h.mu.Unlock()
+	f := h.textField(TypeThought, "content", text)
+	if f.full > 0 {
+		f.full = full
+	}
+	return f
+}
+
+func (m *ModelRun) completed(t told, content field) object {
+	o := content.add(m.object("completed", len(content.json)))
+	o = o.text("finish_reason", t.finish)
+	if t.usage != nil {
+		o = t.usage.add(o)
+	}
+	o = t.cost.add(o)
+	if t.firstToken > 0 {
+		o = o.millis("ttft_ms", t.firstToken)
+	}
+	return o.millis("duration_ms", time.Since(m.run.began))
+}
+
+// add adds the counts to an event's data.
+func (u *Usage) add(o object) object {
+	o = append(o.key("usage"), '{').integer("input_tokens", u.InputTokens).integer("output_tokens", u.OutputTokens)
+	if u.CachedInputTokens != 0 {
+		o = o.integer("cached_input_tokens", u.CachedInputTokens)
+	}
+	if u.ReasoningTokens != 0 {
+		o = o.integer("reasoning_tokens", u.ReasoningTokens)
+	}
+	return append(o, '}')
+}

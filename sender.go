@@ -1,0 +1,360 @@
+package tidings
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// tryTimeout bounds one try of an append, so that a connection that hangs does
+// not hold the queue for ever.
+const tryTimeout = 30 * time.Second
+
+// sender takes batches from the queue and appends them, one after another, each
+// under its own producer sequence and repeated as it is until the store says
+// what became of it. So the log ends with what was put: in order, once.
+type sender struct {
+	to    Appender
+	jobID string
+	q     *queue
+	log   *slog.Logger
+
+	ownEpoch bool // the epoch was not given, so a higher one may be taken
+	first    func()
+	stop     func(error) // the store refuses this producer or job for good
+
+	// forming is held while events get their place in the order: when they
+	// become a batch or go into the spool.
+	forming sync.Mutex
+	next    int64  // number of the next batch formed, counted from 0
+	current *batch // formed and not acknowledged
+	spool   *spool // nil: none is in use
+	spools  *spoolFolder
+
+	// mapping gives the producer of a batch by its number.
+	mapping
+}
+
+// batch is what one append writes. Its number never changes.
+type batch struct {
+	number  int64
+	events  []Event
+	bytes   int64 // in the queue; 0 once they are freed
+	spooled bool
+}
+
+// mapping turns a batch's number into what the store counts by. They differ
+// once a store lost its memory of the producer, or a batch had to be split.
+type mapping struct {
+	mu       sync.Mutex
+	producer Producer // Seq: of the batch with number zero, may be negative
+}
+
+func (m *mapping) of(number int64) Producer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.producer
+	p.Seq += number
+	return p
+}
+
+// set makes number the sequence seq of the epoch.
+func (m *mapping) set(number, epoch, seq int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.producer.Epoch, m.producer.Seq = epoch, seq-number
+}
+
+// run sends until the queue is finished and empty, ctx ends or the store
+// refuses for good. Every error but nil says why events may be left.
+func (s *sender) run(ctx context.Context) error {
+	for {
+		b, err := s.form()
+		if err != nil {
+			return err
+		}
+		if b == nil {
+			done, err := s.await(ctx)
+			if done || err != nil {
+				return err
+			}
+			continue
+		}
+		if err := s.deliver(ctx, b); err != nil {
+			return err
+		}
+		if err := s.acknowledged(b); err != nil {
+			return err
+		}
+	}
+}
+
+// await waits for the next batch; done says that there will be none.
+func (s *sender) await(ctx context.Context) (done bool, err error) {
+	if err := s.q.wait(ctx); err != nil {
+		return false, err
+	}
+	s.q.mu.Lock()
+	defer s.q.mu.Unlock()
+	return s.q.closed && len(s.q.items) == 0, nil
+}
+
+// form gives the batch to send now, or nil if none is due.
+func (s *sender) form() (*batch, error) {
+	s.forming.Lock()
+	defer s.forming.Unlock()
+	if s.spool != nil {
+		b, err := s.spool.read()
+		if err != nil {
+			return nil, err
+		}
+		if b != nil {
+			s.current = b
+			return b, nil
+		}
+	}
+	s.q.mu.Lock()
+	due, _ := s.q.due(time.Now())
+	s.q.mu.Unlock()
+	if !due {
+		return nil, nil
+	}
+	s.current = s.pop()
+	return s.current, nil
+}
+
+// pop makes the next batch of what is in the queue, or nil.
+func (s *sender) pop() *batch {
+	items, bytes := s.q.pop()
+	if len(items) == 0 {
+		return nil
+	}
+	b := &batch{number: s.next, events: make([]Event, len(items)), bytes: bytes}
+	s.next++
+	for i := range items {
+		b.events[i] = items[i].event()
+	}
+	return b
+}
+
+// event writes what waited in the queue as an event.
+func (it *item) event() Event {
+	e := Event{Type: it.eventType, Time: it.at, Data: it.data}
+	switch {
+	case it.stream != nil:
+		e.Data = it.stream.deltaData(it.channel, string(it.data))
+	case it.loss != nil:
+		e.Data = it.loss.data()
+	}
+	return e
+}
+
+// data is the report of a loss, as an event of type custom.
+func (l *loss) data() []byte {
+	o := newObject(128).str("name", "tidings.dropped")
+	o = append(o.key("value"), '{').integer("events", l.events).integer("bytes", l.bytes)
+	o = o.str("since", l.since.UTC().Format("2006-01-02T15:04:05.000000Z"))
+	return append(o, '}').end()
+}
+
+func (m *ModelRun) deltaData(channel, text string) []byte {
+	f := field{name: "delta"}
+	h := m.run.h
+	if h.opts.Redact == nil {
+		f.json = appendString(make([]byte, 0, len(text)+16), text)
+	} else {
+		f.json = h.redacted(TypeThought, "delta", appendString(nil, text))
+	}
+	o := newObject(len(f.json)+len(m.delta)+64).str("status", "delta").str("channel", channel)
+	return append(append(f.add(o), ','), m.delta...).end()
+}
+
+// acknowledged forgets the batch.
+func (s *sender) acknowledged(b *batch) error {
+	s.forming.Lock()
+	defer s.forming.Unlock()
+	s.current = nil
+	s.q.mu.Lock()
+	s.q.free(b.bytes)
+	s.q.settle(int64(len(b.events)))
+	s.q.mu.Unlock()
+	b.bytes = 0
+	if b.spooled && s.spool != nil {
+		return s.spool.done()
+	}
+	return nil
+}
+
+// deliver appends the batch. Nil means that it is settled: written, or refused
+// in a way that leaves the next ones their chance.
+func (s *sender) deliver(ctx context.Context, b *batch) error {
+	var pause backoff
+	for try := 0; ; try++ {
+		err := s.try(ctx, b.events, s.of(b.number))
+		switch s.judge(err) {
+		case written:
+			s.count(int64(len(b.events)), try)
+			return nil
+		case unfit:
+			return s.deliverSingly(ctx, b)
+		case outOfSequence:
+			s.renumber(b.number, err)
+		case final:
+			s.stop(err)
+			return err
+		default:
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			s.warn(try, err)
+		}
+		s.retried()
+		if err := pause.wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+type outcome int
+
+const (
+	written       outcome = iota
+	unknown               // try the same again
+	unfit                 // an event of the batch, or its size, is the trouble
+	outOfSequence         // the store forgot the producer
+	final                 // nothing of this producer will be taken
+)
+
+func (s *sender) judge(err error) outcome {
+	var (
+		invalid  *InvalidError
+		tooLarge *TooLargeError
+		closed   *ClosedError
+		fenced   *FencedError
+		sequence *SequenceError
+	)
+	switch {
+	case err == nil:
+		return written
+	case errors.As(err, &invalid), errors.As(err, &tooLarge):
+		return unfit
+	case errors.As(err, &sequence):
+		return outOfSequence
+	case errors.As(err, &closed), errors.As(err, &fenced), errors.Is(err, ErrStoreClosed):
+		return final
+	}
+	return unknown
+}
+
+// try appends once. A panic of the appender is an error like any other.
+func (s *sender) try(ctx context.Context, events []Event, p Producer) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("the appender panicked: %v", v)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
+	_, err = s.to.Append(ctx, s.jobID, Batch{Events: events, Producer: &p})
+	return err
+}
+
+// renumber takes up the count of a store that lost its memory of this producer:
+// in a higher epoch, which also fences off requests that may still be under
+// way. An epoch that was given belongs to its giver, so there the store's
+// count is taken up in the same epoch.
+func (s *sender) renumber(number int64, err error) {
+	var sequence *SequenceError
+	errors.As(err, &sequence)
+	p := s.of(number)
+	if s.ownEpoch {
+		s.set(number, max(nextEpoch(), p.Epoch+1), 0)
+	} else {
+		s.set(number, p.Epoch, sequence.Expected)
+	}
+	now := s.of(number)
+	s.log.Warn("the store has lost track of this producer; some of the job's last events may be lost",
+		"job", s.jobID, "error", err, "epoch", now.Epoch, "seq", now.Seq)
+	s.forming.Lock()
+	defer s.forming.Unlock()
+	if s.spool != nil {
+		s.spool.renumber(number, now)
+	}
+}
+
+// deliverSingly appends the events of a batch that was refused as a whole one
+// by one, and drops those that are refused again.
+func (s *sender) deliverSingly(ctx context.Context, b *batch) error {
+	seq := s.of(b.number).Seq
+	for i := range b.events {
+		one := b.events[i : i+1]
+		taken, err := s.deliverOne(ctx, one, b.number, seq)
+		if err != nil {
+			return err
+		}
+		if taken {
+			seq++
+		}
+	}
+	p := s.of(b.number)
+	s.set(b.number+1, p.Epoch, seq)
+	return nil
+}
+
+func (s *sender) deliverOne(ctx context.Context, one []Event, number, seq int64) (taken bool, err error) {
+	var pause backoff
+	for try := 0; ; try++ {
+		p := s.of(number)
+		p.Seq = seq
+		err := s.try(ctx, one, p)
+		switch s.judge(err) {
+		case written:
+			s.count(1, try)
+			return true, nil
+		case final:
+			s.stop(err)
+			return false, err
+		case unfit, outOfSequence:
+			s.log.Error("the store refuses an event; it is dropped", "job", s.jobID, "event_type", one[0].Type, "bytes", len(one[0].Data), "error", err)
+			s.q.mu.Lock()
+			s.q.stats.Dropped++
+			s.q.mu.Unlock()
+			return false, nil
+		default:
+			s.warn(try, err)
+		}
+		s.retried()
+		if err := pause.wait(ctx); err != nil {
+			return false, err
+		}
+	}
+}
+
+func (s *sender) count(events int64, try int) {
+	if try > 0 {
+		s.log.Info("the store is back", "job", s.jobID, "tries", try+1)
+	}
+	s.q.mu.Lock()
+	s.q.stats.Sent += events
+	s.q.mu.Unlock()
+	if s.first != nil {
+		s.first()
+		s.first = nil
+	}
+}
+
+func (s *sender) retried() {
+	s.q.mu.Lock()
+	s.q.stats.Retried++
+	s.q.mu.Unlock()
+}
+
+// warn logs the first failure of a batch, and from then on ever more seldom.
+func (s *sender) warn(try int, err error) {
+	if try&(try+1) == 0 { // 0, 1, 3, 7 …
+		s.log.Warn("can't append to the store; trying again", "job", s.jobID, "try", try+1, "error", err)
+	}
+}

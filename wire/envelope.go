@@ -180,6 +180,9 @@ func repair(e tidings.Event, timestamp string) tidings.Event {
 	default:
 		e.Data = compact(e.Data)
 	}
+	if bytes.Count(e.Data, []byte("["))+bytes.Count(e.Data, []byte("{")) > tidings.MaxDataDepth && e.Validate() != nil {
+		e.Data = AppendString(nil, string(e.Data)) // nests too deep
+	}
 	t, err := ParseTime(timestamp)
 	if err != nil {
 		t = time.UnixMilli(int64(min(e.ID.Ms, 1<<47))).UTC()

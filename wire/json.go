@@ -27,9 +27,14 @@ func AppendEvent(dst []byte, e *tidings.Event) []byte {
 	return append(dst, '}')
 }
 
+// appendData appends data as it is, but on one line: in valid JSON a line end can
+// only be white space between tokens, and would end the SSE field or the line.
 func appendData(dst []byte, data json.RawMessage) []byte {
-	if len(data) == 0 {
+	switch {
+	case len(data) == 0:
 		return append(dst, "{}"...)
+	case bytes.IndexByte(data, '\n') >= 0 || bytes.IndexByte(data, '\r') >= 0:
+		return append(dst, compact(data)...)
 	}
 	return append(dst, data...)
 }
@@ -50,6 +55,9 @@ type incoming struct {
 // ignores it, a reader needs it. The error is a [*tidings.InvalidError].
 func ParseEvent(text []byte) (tidings.Event, error) {
 	var in incoming
+	if !utf8.Valid(text) { // encoding/json would replace it in silence
+		return tidings.Event{}, &tidings.InvalidError{Field: "body", Reason: "not valid UTF-8"}
+	}
 	if err := decodeStrict(text, &in); err != nil {
 		return tidings.Event{}, err
 	}
@@ -221,8 +229,9 @@ var timeLayouts = []string{
 func ParseTime(s string) (time.Time, error) {
 	s = strings.TrimSpace(s)
 	for _, layout := range timeLayouts {
-		if t, err := time.Parse(layout, s); err == nil && t.Year() >= 0 {
-			return t.UTC().Truncate(time.Microsecond), nil
+		t, err := time.Parse(layout, s)
+		if t = t.UTC(); err == nil && t.Year() >= 0 && t.Year() <= 9999 {
+			return t.Truncate(time.Microsecond), nil
 		}
 	}
 	if t, ok := parseEpoch(s); ok {

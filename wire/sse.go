@@ -151,7 +151,7 @@ func (r *SSEReader) Next() (Message, error) {
 			hasData = true
 			r.data = append(append(r.data, value...), '\n')
 		case "retry":
-			if ms, err := strconv.ParseInt(string(value), 10, 32); err == nil && ms >= 0 {
+			if ms, err := strconv.ParseUint(string(value), 10, 31); err == nil {
 				r.retry = time.Duration(ms) * time.Millisecond
 			}
 		}

@@ -86,3 +86,19 @@ func (r *EventReader) readLine() ([]byte, error) {
 
 // Buffered reports whether more input can be read without waiting.
 func (r *EventReader) Buffered() bool { return r.r.Buffered() > 0 }
+
+// Ready reports whether a whole line that is not blank has been read ahead, so
+// that Next will not wait for input.
+func (r *EventReader) Ready() bool {
+	ahead, _ := r.r.Peek(r.r.Buffered())
+	for {
+		line, rest, whole := bytes.Cut(ahead, []byte("\n"))
+		if !whole {
+			return false
+		}
+		if len(bytes.TrimSpace(line)) > 0 {
+			return true
+		}
+		ahead = rest
+	}
+}

@@ -234,9 +234,13 @@ func noticeFrame(d *hub.Delivery) (frame []byte, last bool) {
 	}
 	switch d.Notice {
 	case hub.NoticeGap:
-		return control(wire.ControlGap, map[string]any{"first_id": d.Gap.First, "after": d.Gap.Cursor.String()}), false
+		return control(wire.ControlGap, map[string]any{
+			"first_id": d.Gap.First, "after": d.Gap.Cursor.String(), "incarnation": d.Gap.Incarnation,
+		}), false
 	case hub.NoticeRewound:
-		return control(wire.ControlRewound, map[string]any{"last_id": d.Rewind.Last, "after": d.Rewind.Cursor.String()}), false
+		return control(wire.ControlRewound, map[string]any{
+			"last_id": d.Rewind.Last, "after": d.Rewind.Cursor.String(), "incarnation": d.Rewind.Incarnation,
+		}), false
 	case hub.NoticeStalled:
 		return control(wire.ControlStalled, map[string]any{}), false
 	case hub.NoticeResumed:

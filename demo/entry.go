@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"path"
 	"regexp"
+	"sort"
 	"strings"
 )
 
@@ -29,7 +30,8 @@ var entryPointsByName = map[string]string{
 	"procfile": "processes",
 }
 
-// entryPoints looks for them in every file, in the order of their paths.
+// entryPoints looks for them in every file. Programs come first, and those that
+// lie where a project keeps its main ones.
 func (d *folder) entryPoints(ctx context.Context) ([]entryPoint, error) {
 	out := []entryPoint{}
 	for _, f := range d.files {
@@ -40,7 +42,19 @@ func (d *folder) entryPoints(ctx context.Context) ([]entryPoint, error) {
 			out = append(out, entryPoint{Path: f.label(), Kind: kind})
 		}
 	}
+	sort.SliceStable(out, func(i, j int) bool { return out[i].rank() < out[j].rank() })
 	return out, nil
+}
+
+// rank orders entry points by how likely they are what people start.
+func (e entryPoint) rank() int {
+	switch program := strings.HasSuffix(e.Kind, "program"); {
+	case program && (strings.HasPrefix(e.Path, "cmd/") || !strings.Contains(e.Path, "/")):
+		return 0
+	case program:
+		return 1
+	}
+	return 2 + strings.Count(e.Path, "/")
 }
 
 func (d *folder) entryKinds(f *file) []string {

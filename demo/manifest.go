@@ -29,7 +29,7 @@ var manifestParsers = map[string]func(text string) manifest{
 	"Cargo.toml":       parseCargo,
 }
 
-// manifests reads every manifest of the folder, in the order of their paths.
+// manifests reads every manifest of the folder, those nearest to its root first.
 func (d *folder) manifests(ctx context.Context) ([]manifest, error) {
 	var out []manifest
 	for _, f := range d.files {
@@ -50,6 +50,7 @@ func (d *folder) manifests(ctx context.Context) ([]manifest, error) {
 		sort.Strings(m.Dev)
 		out = append(out, m)
 	}
+	sort.SliceStable(out, func(i, j int) bool { return strings.Count(out[i].Path, "/") < strings.Count(out[j].Path, "/") })
 	return out, nil
 }
 

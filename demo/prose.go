@@ -72,7 +72,7 @@ func (k *knowledge) whatItIs() string {
 	text := fmt.Sprintf("%s holds %s with %s%s. ", code(k.listing.Name), plural(t.Files, "file"), plural(t.Lines, "line"), kind)
 	if k.listing.Parts > 1 {
 		top := k.listing.Tree[0]
-		text += fmt.Sprintf("Of %s, the largest is %s with %s. ", plural(k.listing.Parts, "part"), code(folderName(top.Path)), size(top.Bytes))
+		text += fmt.Sprintf("Of %s, the largest is %s with %s. ", plural(k.listing.Parts, "part"), place(top.Path), size(top.Bytes))
 	}
 	return text
 }
@@ -123,6 +123,14 @@ func (k *knowledge) ownWords() string {
 		}
 	}
 	return ""
+}
+
+// place names a part of the folder in a sentence.
+func place(p string) string {
+	if p == "." {
+		return "its root itself"
+	}
+	return code(folderName(p))
 }
 
 func folderName(p string) string {

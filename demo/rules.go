@@ -152,7 +152,7 @@ func (k *knowledge) survey() (string, []Call) {
 		return "There is no file in this folder that I may look at. ", nil
 	}
 	text := fmt.Sprintf("%s holds %s in %s, %s altogether. ", code(l.Name), plural(l.Files, "file"), plural(l.Folders, "folder"), size(l.Bytes))
-	text += fmt.Sprintf("Most of it is in %s. ", code(folderName(l.Tree[0].Path)))
+	text += fmt.Sprintf("The largest part is %s. ", place(l.Tree[0].Path))
 	if len(l.Skipped) > 0 {
 		text += "I leave out " + counts(l.Skipped) + ". "
 	}
@@ -176,7 +176,7 @@ func (k *knowledge) outline() string {
 	}
 	var names []string
 	for _, f := range k.chosen() {
-		names = append(names, code(folderName(f.Path)))
+		names = append(names, place(f.Path))
 	}
 	text := "1. See what it depends on and where it starts.\n2. Measure " + strings.Join(names, ", ") + ".\n"
 	if left := k.listing.Parts - len(names); left > 0 {

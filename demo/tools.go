@@ -102,9 +102,9 @@ type listing struct {
 	Parts    int            `json:"parts"` // how many there are
 	Paths    []string       `json:"paths"` // the first 300, or 16 KB of them
 	More     int            `json:"more_paths,omitempty"`
-	Skipped  map[string]int `json:"skipped,omitempty"` // reason → entries
+	Skipped  map[string]int `json:"skipped,omitempty"`    // reason → entries
 	Unread   []string       `json:"unreadable,omitempty"` // 20 at most
-	Complete bool           `json:"complete"` // no bound was reached
+	Complete bool           `json:"complete"`             // no bound was reached
 }
 
 type treeFolder struct {

@@ -32,9 +32,7 @@ func (h *Handler) finish(output field, err error) {
 		return
 	}
 	h.tree.over = true
-	if h.tree.timer != nil {
-		h.tree.timer.Stop()
-	}
+	h.stopTimer()
 	asked := h.tree.asked
 	h.mu.Unlock()
 	defer h.over() // also if what follows panics
@@ -94,43 +92,58 @@ func (h *Handler) sums(o object) object {
 	return addCosts(o, h.tree.costs)
 }
 
-// considerEnd ends the job automatically, now or when what has to be waited for
-// is over. It is called with h.mu held, whenever a run has ended.
-func (h *Handler) considerEnd() {
+// considerEnd reports whether the job should be ended automatically now, or
+// sets a timer for when what has to be waited for is over. It is called with
+// h.mu held, whenever a run has ended.
+func (h *Handler) considerEnd() bool {
 	t := &h.tree
 	if !h.opts.Automatic || t.over || t.roots > 0 || t.lastRoot == nil || t.suspended {
-		return
+		return false
 	}
 	wait := h.opts.Grace
 	if t.open > 0 {
 		if t.timer != nil {
-			return // it counts from the root's end
+			return false // it counts from the root's end
 		}
 		wait = h.opts.StreamWait
 	}
-	if t.timer != nil {
-		t.timer.Stop()
+	h.stopTimer()
+	if wait <= 0 {
+		return true
 	}
 	round := t.round
-	if wait <= 0 {
-		wait = 0
-	}
-	t.timer = time.AfterFunc(wait, func() { h.automaticEnd(round) })
+	t.timer = time.AfterFunc(wait, func() { h.timedOut(round) })
+	return false
 }
 
-// automaticEnd ends the job unless another root has begun meanwhile.
-func (h *Handler) automaticEnd(round int) {
+func (h *Handler) stopTimer() {
+	if h.tree.timer != nil {
+		h.tree.timer.Stop()
+		h.tree.timer = nil
+	}
+	h.tree.round++
+}
+
+func (h *Handler) timedOut(round int) {
+	h.mu.Lock()
+	current := h.tree.round == round
+	h.mu.Unlock()
+	if current {
+		h.automaticEnd()
+	}
+}
+
+// automaticEnd ends the job as its last root ended.
+func (h *Handler) automaticEnd() {
 	defer h.guard("automatic end")
 	h.mu.Lock()
 	root, err := h.tree.lastRoot, h.tree.failure
-	stale := root == nil || h.tree.suspended || h.tree.over
 	var output field
-	if !stale {
+	if root != nil {
 		output = root.output
 	}
 	h.mu.Unlock()
-	_ = round
-	if !stale {
+	if root != nil {
 		h.finish(output, err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"sync"
@@ -127,12 +128,16 @@ type Handler struct {
 	sends  context.Context // of the sender
 	abort  context.CancelCauseFunc
 
-	acked    chan struct{} // closed when the first batch is stored
-	finished chan struct{} // closed when nothing more will be put
-	once     sync.Once
-	work     sync.WaitGroup
-	sent     chan struct{} // closed when the sender has ended
-	sendErr  error         // why; after sent
+	alive context.Context // of heartbeats and the watch for a request to stop
+	die   context.CancelCauseFunc
+
+	acked   chan struct{} // closed when the first batch is stored
+	sent    chan struct{} // closed when the sender has ended
+	reason  error         // why; after sent
+	work    sync.WaitGroup
+	ended   chan struct{} // closed when every goroutine has
+	closing sync.Once
+	closed  error // what Close gives
 
 	mu   sync.Mutex
 	tree tree
@@ -153,19 +158,24 @@ func Start(ctx context.Context, jobID string, to Appender, opts *HandlerOptions)
 	o.fill()
 	h := &Handler{
 		jobID: jobID, opts: o, log: o.Logger, began: time.Now(), q: newQueue(&o),
-		acked: make(chan struct{}), finished: make(chan struct{}), sent: make(chan struct{}),
+		acked: make(chan struct{}), sent: make(chan struct{}), ended: make(chan struct{}),
 	}
 	h.ctx, h.cancel = context.WithCancelCause(ctx)
 	h.sends, h.abort = context.WithCancelCause(context.WithoutCancel(ctx))
+	h.alive, h.die = context.WithCancelCause(h.sends)
 	h.sender = &sender{
 		to: to, jobID: jobID, q: h.q, log: h.log, ownEpoch: o.Epoch == 0,
-		first: func() { close(h.acked) }, stop: h.stopped,
+		first: func() { close(h.acked) }, stop: h.stopped, dir: o.SpoolDir, spoolBytes: o.SpoolBytes,
 		mapping: mapping{producer: newProducer(o.ProducerID, o.Epoch)},
 	}
 	h.begun()
 	h.work.Go(h.send)
 	h.work.Go(func() { h.keepAlive(to) })
 	h.work.Go(func() { h.watch(to) })
+	go func() {
+		h.work.Wait()
+		close(h.ended)
+	}()
 	return h
 }
 
@@ -200,9 +210,15 @@ func (h *Handler) begun() {
 	h.emit(TypePhaseUpdate, o.end())
 }
 
+// send runs the sender until everything is sent or nothing more can be.
 func (h *Handler) send() {
 	defer close(h.sent)
-	h.sendErr = h.sender.run(h.sends)
+	ctx, cancel := context.WithCancel(h.sends)
+	defer cancel()
+	if h.opts.SpoolDir != "" {
+		h.work.Go(func() { h.sender.spillWhenFull(ctx) })
+	}
+	h.reason = h.sender.run(ctx)
 }
 
 // JobID is the job's ID.
@@ -363,7 +379,7 @@ func (h *Handler) Resume(value any) {
 // over says that nothing more will be put: heartbeats and the watch for a
 // request to stop end, and the sender once the queue is empty.
 func (h *Handler) over() {
-	h.once.Do(func() { close(h.finished) })
+	h.die(context.Canceled)
 	h.q.finish()
 }
 
@@ -372,7 +388,7 @@ func (h *Handler) stopped(err error) {
 	h.log.Warn("the store takes no more events of this handler", "job", h.jobID, "error", err)
 	h.q.refuse(err)
 	h.cancel(err)
-	h.once.Do(func() { close(h.finished) })
+	h.die(err)
 }
 
 // Flush waits until everything that was published before is stored, or ctx
@@ -393,17 +409,45 @@ func (h *Handler) Close(ctx context.Context) error {
 	if h == nil {
 		return nil
 	}
+	h.closing.Do(func() { h.closed = h.shut(ctx) })
+	return h.closed
+}
+
+// closePatience is how long Close waits for an appender that goes on after its
+// context has ended.
+const closePatience = time.Second
+
+func (h *Handler) shut(ctx context.Context) error {
+	defer h.cancel(context.Canceled)
 	h.over()
 	select {
 	case <-h.sent:
 	case <-ctx.Done():
-		h.abort(context.Cause(ctx))
-		<-h.sent
 	}
-	h.abort(context.Canceled)
-	h.cancel(context.Canceled)
-	h.work.Wait()
-	return h.sendErr
+	h.abort(context.Cause(ctx))
+	select {
+	case <-h.ended:
+	case <-time.After(closePatience):
+		h.log.Error("the appender does not return although its context has ended", "job", h.jobID)
+		return h.leave(context.Cause(ctx))
+	}
+	if h.reason == nil || h.q.refused() != nil {
+		return h.reason
+	}
+	return h.leave(h.reason)
+}
+
+// leave puts what could not be sent into the spool, or drops it.
+func (h *Handler) leave(reason error) error {
+	kept, lost, err := h.sender.rescue()
+	if kept > 0 {
+		h.log.Warn("events that could not be sent wait in the spool folder", "job", h.jobID, "events", kept, "dir", h.opts.SpoolDir, "reason", reason)
+	}
+	if lost == 0 && err == nil {
+		return nil
+	}
+	h.log.Error("events could not be sent and are lost", "job", h.jobID, "events", lost, "reason", reason)
+	return errors.Join(fmt.Errorf("%d events could not be sent and are lost: %w", lost, reason), err)
 }
 
 // Stats gives the handler's counters.

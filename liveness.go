@@ -19,7 +19,7 @@ func (h *Handler) keepAlive(to Appender) {
 		h.beat(to)
 		select {
 		case <-tick.C:
-		case <-h.finished:
+		case <-h.alive.Done():
 			return
 		}
 	}
@@ -31,7 +31,7 @@ func (h *Handler) underWay() bool {
 	select {
 	case <-h.acked:
 		return true
-	case <-h.finished:
+	case <-h.alive.Done():
 		return false
 	}
 }
@@ -39,9 +39,8 @@ func (h *Handler) underWay() bool {
 // beat sends one sign of life. A lost one is made up for by the next.
 func (h *Handler) beat(to Appender) {
 	defer h.guard("heartbeat")
-	ctx, cancel := context.WithTimeout(h.sends, h.opts.HeartbeatEvery)
+	ctx, cancel := context.WithTimeout(h.alive, h.opts.HeartbeatEvery)
 	defer cancel()
-	defer context.AfterFunc(ctx, func() {})()
 	p := h.sender.of(0)
 	p.Seq = 0
 	err := to.Heartbeat(ctx, h.jobID, Lease{TTL: h.opts.LeaseTTL, Producer: &p})
@@ -69,12 +68,7 @@ func (h *Handler) watch(to Appender) {
 	if !reads && !waits || !h.underWay() {
 		return
 	}
-	ctx, cancel := context.WithCancel(h.sends)
-	defer cancel()
-	go func() {
-		<-h.finished
-		cancel()
-	}()
+	ctx := h.alive
 	var pause backoff
 	for {
 		var err error

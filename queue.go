@@ -340,16 +340,13 @@ func (q *queue) refuse(reason error) {
 		return
 	}
 	q.refusing = reason
-	n := int64(len(q.items))
-	var bytes int64
-	for i := range q.items {
-		bytes += q.items[i].size
-	}
-	q.stats.Strays += n
-	q.items, q.deltas = nil, 0
-	q.first += n
-	q.free(bytes)
-	q.settle(n)
+	q.stats.Strays += q.empty()
+}
+
+func (q *queue) refused() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.refusing
 }
 
 // finish says that nothing more will come.
@@ -386,4 +383,47 @@ func (q *queue) flush(ctx context.Context) error {
 		}
 	}
 	return q.refusing
+}
+
+// holds is the number of bytes in memory.
+func (q *queue) holds() int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.bytes
+}
+
+func (q *queue) isEmpty() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.items) == 0
+}
+
+func (q *queue) isDue() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	due, _ := q.due(time.Now())
+	return due
+}
+
+// abandon drops what is in the queue and says how many events that were.
+func (q *queue) abandon() int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := q.empty()
+	q.stats.Dropped += n
+	return n
+}
+
+// empty takes everything out of the queue and says how many items that were.
+func (q *queue) empty() int64 {
+	n := int64(len(q.items))
+	var bytes int64
+	for i := range q.items {
+		bytes += q.items[i].size
+	}
+	q.items, q.deltas, q.open = nil, 0, nil
+	q.first += n
+	q.free(bytes)
+	q.settle(n)
+	return n
 }

@@ -31,8 +31,13 @@ type sender struct {
 	forming sync.Mutex
 	next    int64  // number of the next batch formed, counted from 0
 	current *batch // formed and not acknowledged
-	spool   *spool // nil: none is in use
-	spools  *spoolFolder
+	parked  *batch // formed, but there was no room for it in the spool
+	refused bool   // the store takes nothing more
+
+	dir        string // of spool files; empty: none
+	spoolBytes int64
+	spool      *spool // nil: none is in use
+	spooled    int64  // events in it that are not acknowledged
 
 	// mapping gives the producer of a batch by its number.
 	mapping
@@ -71,11 +76,13 @@ func (m *mapping) set(number, epoch, seq int64) {
 // run sends until the queue is finished and empty, ctx ends or the store
 // refuses for good. Every error but nil says why events may be left.
 func (s *sender) run(ctx context.Context) error {
-	for {
-		b, err := s.form()
-		if err != nil {
+	if s.dir != "" {
+		if err := s.recover(ctx); err != nil {
 			return err
 		}
+	}
+	for {
+		b := s.form()
 		if b == nil {
 			done, err := s.await(ctx)
 			if done || err != nil {
@@ -86,9 +93,7 @@ func (s *sender) run(ctx context.Context) error {
 		if err := s.deliver(ctx, b); err != nil {
 			return err
 		}
-		if err := s.acknowledged(b); err != nil {
-			return err
-		}
+		s.acknowledged(b)
 	}
 }
 
@@ -103,27 +108,45 @@ func (s *sender) await(ctx context.Context) (done bool, err error) {
 }
 
 // form gives the batch to send now, or nil if none is due.
-func (s *sender) form() (*batch, error) {
+func (s *sender) form() *batch {
 	s.forming.Lock()
 	defer s.forming.Unlock()
-	if s.spool != nil {
-		b, err := s.spool.read()
-		if err != nil {
-			return nil, err
-		}
-		if b != nil {
-			s.current = b
-			return b, nil
-		}
+	s.current = s.unspool()
+	switch {
+	case s.current != nil:
+	case s.parked != nil:
+		s.current, s.parked = s.parked, nil
+	case s.q.isDue():
+		s.current = s.pop()
 	}
+	return s.current
+}
+
+// unspool gives the next batch of the spool, or nil. A file that can't be read
+// is put aside, and what it holds is lost.
+func (s *sender) unspool() *batch {
+	if s.spool == nil {
+		return nil
+	}
+	b, err := s.spool.read()
+	if err == nil {
+		return b
+	}
+	s.log.Error("spooled events can't be read back; they are lost", "job", s.jobID, "events", s.spooled, "file", s.spool.f.Name(), "error", err)
 	s.q.mu.Lock()
-	due, _ := s.q.due(time.Now())
+	s.q.stats.Dropped += s.spooled
+	s.q.settle(s.spooled)
 	s.q.mu.Unlock()
-	if !due {
-		return nil, nil
+	s.dropSpool(s.spool.refuse())
+	return nil
+}
+
+// dropSpool forgets the spool file.
+func (s *sender) dropSpool(err error) {
+	if err != nil {
+		s.log.Warn("can't put a spool file away", "job", s.jobID, "error", err)
 	}
-	s.current = s.pop()
-	return s.current, nil
+	s.spool, s.spooled = nil, 0
 }
 
 // pop makes the next batch of what is in the queue, or nil.
@@ -173,7 +196,7 @@ func (m *ModelRun) deltaData(channel, text string) []byte {
 }
 
 // acknowledged forgets the batch.
-func (s *sender) acknowledged(b *batch) error {
+func (s *sender) acknowledged(b *batch) {
 	s.forming.Lock()
 	defer s.forming.Unlock()
 	s.current = nil
@@ -182,10 +205,13 @@ func (s *sender) acknowledged(b *batch) error {
 	s.q.settle(int64(len(b.events)))
 	s.q.mu.Unlock()
 	b.bytes = 0
-	if b.spooled && s.spool != nil {
-		return s.spool.done()
+	if !b.spooled || s.spool == nil {
+		return
 	}
-	return nil
+	s.spooled -= int64(len(b.events))
+	if s.spool.drained() {
+		s.dropSpool(s.spool.remove())
+	}
 }
 
 // deliver appends the batch. Nil means that it is settled: written, or refused
@@ -203,8 +229,7 @@ func (s *sender) deliver(ctx context.Context, b *batch) error {
 		case outOfSequence:
 			s.renumber(b.number, err)
 		case final:
-			s.stop(err)
-			return err
+			return s.refuse(err)
 		default:
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
@@ -216,6 +241,38 @@ func (s *sender) deliver(ctx context.Context, b *batch) error {
 			return err
 		}
 	}
+}
+
+// refuse gives up what is left, which nobody will ever take. A store that was
+// closed under the handler is another matter: it may be opened again.
+func (s *sender) refuse(err error) error {
+	if errors.Is(err, ErrStoreClosed) {
+		s.log.Error("the store was closed before the handler", "job", s.jobID)
+		return err
+	}
+	s.stop(err)
+	s.forming.Lock()
+	defer s.forming.Unlock()
+	s.refused = true
+	for _, b := range []*batch{s.current, s.parked} {
+		if b != nil && !b.spooled {
+			s.stray(int64(len(b.events)), b.bytes)
+		}
+	}
+	s.current, s.parked = nil, nil
+	if s.spool != nil {
+		s.stray(s.spooled, 0)
+		s.dropSpool(s.spool.refuse())
+	}
+	return err
+}
+
+func (s *sender) stray(events, bytes int64) {
+	s.q.mu.Lock()
+	defer s.q.mu.Unlock()
+	s.q.stats.Strays += events
+	s.q.free(bytes)
+	s.q.settle(events)
 }
 
 type outcome int
@@ -278,10 +335,19 @@ func (s *sender) renumber(number int64, err error) {
 	now := s.of(number)
 	s.log.Warn("the store has lost track of this producer; some of the job's last events may be lost",
 		"job", s.jobID, "error", err, "epoch", now.Epoch, "seq", now.Seq)
+	s.noteNumber(number, now)
+}
+
+// noteNumber tells the spool file what its batches are numbered by, from this
+// one on.
+func (s *sender) noteNumber(number int64, p Producer) {
 	s.forming.Lock()
 	defer s.forming.Unlock()
-	if s.spool != nil {
-		s.spool.renumber(number, now)
+	if s.spool == nil {
+		return
+	}
+	if err := s.spool.renumber(number, p); err != nil {
+		s.log.Error("can't write to the spool file; what is in it may be refused after a restart", "job", s.jobID, "error", err)
 	}
 }
 
@@ -291,7 +357,7 @@ func (s *sender) deliverSingly(ctx context.Context, b *batch) error {
 	seq := s.of(b.number).Seq
 	for i := range b.events {
 		one := b.events[i : i+1]
-		taken, err := s.deliverOne(ctx, one, b.number, seq)
+		taken, err := s.deliverOne(ctx, b, one, seq)
 		if err != nil {
 			return err
 		}
@@ -299,15 +365,15 @@ func (s *sender) deliverSingly(ctx context.Context, b *batch) error {
 			seq++
 		}
 	}
-	p := s.of(b.number)
-	s.set(b.number+1, p.Epoch, seq)
+	s.set(b.number+1, s.of(b.number).Epoch, seq)
+	s.noteNumber(b.number+1, s.of(b.number+1))
 	return nil
 }
 
-func (s *sender) deliverOne(ctx context.Context, one []Event, number, seq int64) (taken bool, err error) {
+func (s *sender) deliverOne(ctx context.Context, b *batch, one []Event, seq int64) (taken bool, err error) {
 	var pause backoff
 	for try := 0; ; try++ {
-		p := s.of(number)
+		p := s.of(b.number)
 		p.Seq = seq
 		err := s.try(ctx, one, p)
 		switch s.judge(err) {
@@ -315,8 +381,7 @@ func (s *sender) deliverOne(ctx context.Context, one []Event, number, seq int64)
 			s.count(1, try)
 			return true, nil
 		case final:
-			s.stop(err)
-			return false, err
+			return false, s.refuse(err)
 		case unfit, outOfSequence:
 			s.log.Error("the store refuses an event; it is dropped", "job", s.jobID, "event_type", one[0].Type, "bytes", len(one[0].Data), "error", err)
 			s.q.mu.Lock()

@@ -21,9 +21,9 @@ type tree struct {
 	costs []cost
 	asked *CancelledError // the request to stop
 
-	over  bool // the terminal event was queued
-	timer *time.Timer
-	round int // counts what an automatic end may have waited for
+	over  bool        // the terminal event was queued
+	timer *time.Timer // for an automatic end
+	round int         // of the timer: a stopped one may be on its way still
 }
 
 // report is an error whose text was published.
@@ -47,12 +47,12 @@ func (h *Handler) open(r *Run) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.tree.open++
-	h.tree.round++
 	if !r.isRoot() {
 		return "started"
 	}
 	h.tree.roots++
 	h.tree.lastRoot = nil
+	h.stopTimer()
 	if h.tree.suspended {
 		h.tree.suspended = false
 		return "resumed"
@@ -124,12 +124,15 @@ func (r *Run) isRoot() bool { return r.parent == nil && !r.leaf }
 // last thing that an automatic end waited for.
 func (h *Handler) settle(r *Run) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.tree.open--
 	if r.isRoot() {
 		h.tree.roots--
 	}
-	h.considerEnd()
+	now := h.considerEnd()
+	h.mu.Unlock()
+	if now {
+		h.automaticEnd()
+	}
 }
 
 // failure is what an event tells of an error.

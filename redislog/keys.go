@@ -39,12 +39,23 @@ func (k keys) derived(partition int, name string) string {
 	return "{tidings:" + k.base() + ":" + strconv.Itoa(partition) + "}:" + name
 }
 
-// The derived keys of one partition: job ID → summary, the listing's order,
-// the ended jobs by the time of their end, the feed.
-func (k keys) jobs(p int) string  { return k.derived(p, "jobs") }
-func (k keys) order(p int) string { return k.derived(p, "order") }
-func (k keys) ended(p int) string { return k.derived(p, "ended") }
-func (k keys) feed(p int) string  { return k.derived(p, "feed") }
+// The derived keys of one partition: job ID → summary, job ID → what of it
+// decides, the listing's order, the ended jobs by the time of their end, the
+// feed, job ID → end of the lease.
+func (k keys) jobs(p int) string   { return k.derived(p, "jobs") }
+func (k keys) heads(p int) string  { return k.derived(p, "heads") }
+func (k keys) order(p int) string  { return k.derived(p, "order") }
+func (k keys) ended(p int) string  { return k.derived(p, "ended") }
+func (k keys) feed(p int) string   { return k.derived(p, "feed") }
+func (k keys) leases(p int) string { return k.derived(p, "leases") }
+
+// index are the keys that the index's scripts touch.
+func (k keys) index(p int) []string {
+	return []string{k.jobs(p), k.heads(p), k.order(p), k.ended(p), k.feed(p), k.leases(p)}
+}
+
+// tombstone of a deleted job; it expires by itself.
+func (k keys) tombstone(p int, jobID string) string { return k.derived(p, "gone:"+jobID) }
 
 // caretaker holds the name of the node that reconciles and applies retention.
 func (k keys) caretaker() string { return k.derived(0, "caretaker") }

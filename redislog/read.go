@@ -258,4 +258,3 @@ func (c *collector) nextCount() int {
 	}
 	return min(left+1, 4*tidings.DefaultLimit)
 }
-

@@ -22,12 +22,24 @@ var (
 	heartbeatLua string
 	//go:embed lua/delete.lua
 	deleteLua string
+	//go:embed lua/trim.lua
+	trimLua string
+	//go:embed lua/compact.lua
+	compactLua string
+	//go:embed lua/index.lua
+	indexLua string
+	//go:embed lua/unindex.lua
+	unindexLua string
 
 	appendScript    = newScript(logLua, appendLua)
 	lookScript      = newScript(logLua, lookLua)
 	adoptScript     = newScript(logLua, adoptLua)
 	heartbeatScript = newScript(logLua, heartbeatLua)
 	deleteScript    = newScript(logLua, deleteLua)
+	trimScript      = newScript(logLua, trimLua)
+	compactScript   = newScript(logLua, compactLua)
+	indexScript     = newScript(indexLua)
+	unindexScript   = newScript(unindexLua)
 )
 
 // script is a Lua script, sent by its digest and loaded where that is unknown.

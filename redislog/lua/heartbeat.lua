@@ -11,5 +11,6 @@ if field and log.producer then
 end
 if log['end'] then return { 'closed', log['end'] } end
 local t = redis.call('TIME')
-redis.call('HSET', META, 'lease', string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000) + ARGV[2]))
-return { 'ok' }
+local until_ms = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000) + ARGV[2])
+redis.call('HSET', META, 'lease', until_ms)
+return { 'ok', until_ms }

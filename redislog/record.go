@@ -1,0 +1,226 @@
+package redislog
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"tidings"
+)
+
+// record is a job's summary as the index keeps it: a pure fold over a prefix of
+// the log, which Job.LastID names.
+type record struct {
+	Job   tidings.Job `json:"job"`
+	Bytes int64       `json:"bytes"` // of data, ever appended
+	// replaces says that the index must take the record although it has one
+	// that seems newer: the log was rewound.
+	replaces bool
+}
+
+func (r *record) apply(events []tidings.Event) {
+	for i := range events {
+		r.Job.Apply(&events[i])
+		r.Bytes += int64(len(events[i].Data))
+	}
+}
+
+func parseRecord(text string) (*record, error) {
+	r := &record{}
+	if err := json.Unmarshal([]byte(text), r); err != nil {
+		return nil, fmt.Errorf("the job index holds a summary that can't be read: %w", err)
+	}
+	return r, nil
+}
+
+// encode writes metadata and cost as they are: encoding/json would escape
+// angle brackets in them.
+func (r *record) encode() string {
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(r); err != nil { // metadata is JSON that was parsed before
+		panic(err)
+	}
+	return rueidis.BinaryString(bytes.TrimSuffix(out.Bytes(), []byte("\n")))
+}
+
+// place is where the job stands in the listing: by its creation, as fixed-width
+// text that sorts.
+func (r *record) place() string { return placeOf(r.Job.CreatedAt) }
+
+func placeOf(t time.Time) string { return fmt.Sprintf("%016x", uint64(max(0, t.UnixMicro()))) }
+
+// indexArgs is the record's part of index.lua's arguments.
+func (r *record) indexArgs() []string {
+	ended := ""
+	if r.Job.EndedAt != nil {
+		ended = strconv.FormatInt(r.Job.EndedAt.UnixMilli(), 10)
+	}
+	return []string{r.Job.ID, r.Job.Incarnation, r.Job.LastID.String(), r.place(), ended, flag(r.Job.Closed), flag(r.replaces), r.encode()}
+}
+
+func flag(b bool) string {
+	if b {
+		return "1"
+	}
+	return "0"
+}
+
+// head is the part of a record that decides whether it is up to date.
+type head struct {
+	last        tidings.ID
+	incarnation string
+	closed      bool
+}
+
+func parseHead(text string) (h head, ok bool) {
+	var last, place, closed string
+	if n, _ := fmt.Sscan(text, &last, &h.incarnation, &place, &closed); n != 4 {
+		return head{}, false
+	}
+	id, err := tidings.ParseID(last)
+	h.last, h.closed = id, closed == "1"
+	return h, err == nil
+}
+
+// indexed gives the record that the index holds, or nil.
+func (s *Store) indexed(ctx context.Context, jobID string) (*record, error) {
+	text, err := s.client.Do(ctx, s.client.B().Hget().Key(s.keys.jobs(partitionOf(jobID))).Field(jobID).Build()).ToString()
+	if rueidis.IsRedisNil(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return parseRecord(text)
+}
+
+// checkpoint gives the record that lies beside the log, or nil: the fold of
+// what retention has removed.
+func (s *Store) checkpoint(ctx context.Context, jobID string) (*record, error) {
+	text, err := s.client.Do(ctx, s.client.B().Hget().Key(s.keys.meta(jobID)).Field("sum").Build()).ToString()
+	if rueidis.IsRedisNil(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return parseRecord(text)
+}
+
+const foldStep = 1000
+
+// catchUp folds what the record lacks of the log. It may be nil, of another
+// incarnation, or ahead of a log that was rewound; it is not changed. The
+// result has all that only the store knows, too. ErrUnknownJob: no log.
+func (s *Store) catchUp(ctx context.Context, jobID string, old *record) (*record, error) {
+	for range adoptTries {
+		st, err := s.look(ctx, jobID)
+		if err != nil {
+			return nil, err
+		}
+		rec, err := s.foundation(ctx, jobID, old, &st)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.foldTo(ctx, jobID, rec, st.last); err != nil {
+			return nil, err
+		}
+		after, err := s.lookOnce(ctx, jobID) // what was read is of this incarnation, and whole
+		if err != nil {
+			return nil, err
+		}
+		if after.incarnation != st.incarnation || rec.Job.LastID.Less(after.trimmed) {
+			continue
+		}
+		rec.complete(jobID, &after)
+		return rec, nil
+	}
+	return nil, errBusy
+}
+
+// foundation is the record to fold on from.
+func (s *Store) foundation(ctx context.Context, jobID string, old *record, st *state) (*record, error) {
+	rec := &record{}
+	if old != nil {
+		switch {
+		case old.Job.Incarnation != st.incarnation:
+		case st.last.Less(old.Job.LastID):
+			rec.replaces = true
+		default:
+			*rec = *old
+			rec.replaces = false
+		}
+	}
+	if !rec.Job.LastID.Less(st.trimmed) {
+		return rec, nil
+	}
+	sum, err := s.checkpoint(ctx, jobID)
+	if err != nil || sum == nil || st.last.Less(sum.Job.LastID) {
+		return rec, err // the fold of what is left is the best there is
+	}
+	sum.replaces = rec.replaces
+	return sum, nil
+}
+
+// foldTo folds the events after the record's last up to an ID.
+func (s *Store) foldTo(ctx context.Context, jobID string, rec *record, to tidings.ID) error {
+	at := rec.Job.LastID
+	for at.Less(to) {
+		events, err := s.entries(ctx, jobID, at.Next(), to, foldStep)
+		if err != nil || len(events) == 0 {
+			return err
+		}
+		rec.apply(events)
+		at = rec.Job.LastID
+	}
+	return nil
+}
+
+// complete fills in what only the store knows.
+func (r *record) complete(jobID string, st *state) {
+	r.Job.ID, r.Job.Incarnation, r.Job.LeaseUntil = jobID, st.incarnation, nil
+	if !st.first.IsZero() {
+		r.Job.FirstID = st.first
+	}
+	if r.Job.Status == "" { // a stream without entries
+		r.Job.Status = tidings.StatusQueued
+	}
+	r.Job.LeaseUntil = leaseTime(st.lease)
+}
+
+func leaseTime(ms int64) *time.Time {
+	if ms == 0 {
+		return nil
+	}
+	until := time.UnixMilli(ms).UTC()
+	return &until
+}
+
+// Job implements [tidings.Reader]. The summary is as fresh as the log: what the
+// index lacks is folded before it is given.
+func (s *Store) Job(ctx context.Context, jobID string) (tidings.Job, error) {
+	if err := s.check(jobID); err != nil {
+		return tidings.Job{}, err
+	}
+	return retryRead(ctx, s, "looking at the job", func(ctx context.Context) (tidings.Job, error) {
+		old, err := s.indexed(ctx, jobID)
+		if err != nil {
+			return tidings.Job{}, err
+		}
+		rec, err := s.catchUp(ctx, jobID, old)
+		if err != nil {
+			return tidings.Job{}, err
+		}
+		if old == nil || old.Job.LastID != rec.Job.LastID || old.Job.Incarnation != rec.Job.Incarnation {
+			s.indexer.reread(jobID)
+		}
+		return rec.Job, nil
+	})
+}

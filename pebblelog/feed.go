@@ -113,7 +113,7 @@ func (f *feed) open() (*feedReader, error) {
 	defer f.s.removal.RUnlock()
 	pos := f.s.position.Load()
 	if f.strange || f.after.Less(pos.feedTrimmed) {
-		return nil, f.gap(pos)
+		return nil, f.gap(pos.feedTrimmed)
 	}
 	if f.after == pos.last {
 		return nil, nil
@@ -134,14 +134,29 @@ func (f *feed) open() (*feedReader, error) {
 
 // gap tells that the cursor can't be continued and moves it to the oldest
 // change that is held.
-func (f *feed) gap(pos *position) error {
+func (f *feed) gap(trimmed tidings.ID) error {
 	asked := f.asked
 	if !f.strange {
-		asked = tidings.Cursor{ID: f.after}
+		asked = tidings.Cursor{ID: f.after, Incarnation: f.s.id}
 	}
-	f.strange = false
-	f.after = pos.feedTrimmed
-	return &tidings.GapError{Cursor: asked, First: pos.feedTrimmed.Next(), Incarnation: f.s.id}
+	f.strange, f.after = false, trimmed
+	first, err := f.s.feedStart()
+	if err != nil {
+		return err
+	}
+	return &tidings.GapError{Cursor: asked, First: first, Incarnation: f.s.id}
+}
+
+// feedStart gives the oldest entry of the feed, or the zero ID.
+func (s *Store) feedStart() (first tidings.ID, err error) {
+	it, err := s.db.NewIter(prefixBounds(prefixFeed))
+	if err != nil {
+		return first, err
+	}
+	if it.First() {
+		first = tailID(it.Key())
+	}
+	return first, errors.Join(it.Error(), it.Close())
 }
 
 // feedReader joins feed entries with the events they point at.

@@ -26,17 +26,17 @@ type condition struct {
 	dir string
 
 	mu       sync.Mutex
-	died     error // a write failed
-	disk     error // too little space
-	damaged  error // something that was read is not what was written
-	stalled  bool  // Pebble makes writes wait
-	slow     event // a disk operation took long
-	trouble  event // a flush or compaction failed
-	tooSmall event // Pebble told that space runs out
+	died     error    // a write failed
+	disk     error    // too little space
+	damaged  error    // something that was read is not what was written
+	stalled  bool     // Pebble makes writes wait
+	slow     incident // a disk operation took long
+	trouble  incident // a flush or compaction failed
+	tooSmall incident // Pebble told that space runs out
 }
 
-// event is the last time of something.
-type event struct {
+// incident is the last time of something.
+type incident struct {
 	at   time.Time
 	text string
 }
@@ -65,10 +65,10 @@ func (c *condition) full() error {
 	return c.disk
 }
 
-func (c *condition) note(e *event, text string) {
+func (c *condition) note(e *incident, text string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	*e = event{time.Now(), text}
+	*e = incident{time.Now(), text}
 }
 
 func (c *condition) stall(on bool, reason string) {
@@ -177,7 +177,7 @@ func (c *condition) report(h *tidings.Health) {
 			h.Warnings = append(h.Warnings, text)
 		}
 	}
-	fresh := func(e event) bool { return !e.at.IsZero() && time.Since(e.at) < recent }
+	fresh := func(e incident) bool { return !e.at.IsZero() && time.Since(e.at) < recent }
 	if c.damaged != nil {
 		warn(true, c.damaged.Error()+"; restore the data folder from a backup")
 	}

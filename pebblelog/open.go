@@ -2,12 +2,8 @@ package pebblelog
 
 import (
 	"errors"
-	"fmt"
-	"strings"
-	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"tidings"
 )
@@ -38,93 +34,10 @@ func Open(dir string, opts *Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(folderError(dir, err), s.db.Close(), s.lock.Close())
 	}
+	s.lookAtDisk()
 	s.work.Go(c.run)
 	s.work.Go(s.runUpkeep)
 	return s, nil
-}
-
-// openFolder locks the folder and opens the database in it.
-func (s *Store) openFolder(dir string) (err error) {
-	fs := s.opts.fs
-	if err := fs.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("data folder %q can't be made: %w", dir, err)
-	}
-	if s.lock, err = pebble.LockDirectory(dir, fs); err != nil {
-		return lockError(dir, err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.lock.Close())
-		}
-	}()
-	if err := checkFolder(fs, dir); err != nil {
-		return err
-	}
-	s.db, err = pebble.Open(dir, s.pebbleOptions())
-	if err != nil {
-		return folderError(dir, err)
-	}
-	return nil
-}
-
-func lockError(dir string, err error) error {
-	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) || strings.Contains(err.Error(), "lock held by current process") {
-		return fmt.Errorf("data folder %q is in use by another process; stop it or give another --data folder", dir)
-	}
-	return fmt.Errorf("data folder %q can't be locked: %w", dir, err)
-}
-
-// folderError says what to do about a folder that can't be opened.
-func folderError(dir string, err error) error {
-	if pebble.IsCorruptionError(err) || isMalformed(err) {
-		return fmt.Errorf("data folder %q is damaged and was left as it is; restore it from a backup or give another --data folder: %w", dir, err)
-	}
-	return fmt.Errorf("data folder %q can't be opened: %w", dir, err)
-}
-
-func isMalformed(err error) bool {
-	for _, target := range []error{errEventValue, errRecord, errFeedEntry, errProducerState, errFormat} {
-		if errors.Is(err, target) {
-			return true
-		}
-	}
-	return false
-}
-
-// checkFolder refuses a folder without a store in it that is not empty: Pebble
-// would make a new database over what is left of a damaged one.
-func checkFolder(fs vfs.FS, dir string) error {
-	desc, err := pebble.Peek(dir, fs)
-	if err != nil {
-		return folderError(dir, err)
-	}
-	if desc.Exists {
-		return nil
-	}
-	names, err := fs.List(dir)
-	if err != nil {
-		return fmt.Errorf("data folder %q can't be read: %w", dir, err)
-	}
-	for _, name := range names {
-		switch {
-		case strings.HasSuffix(name, ".sst") || strings.HasSuffix(name, ".log"):
-			return fmt.Errorf("data folder %q is damaged and was left as it is: it holds %s, but no manifest that lists it; restore it from a backup or give another --data folder", dir, name)
-		case !harmless(name):
-			return fmt.Errorf("data folder %q holds no store but other files, such as %s; give an empty or a new --data folder", dir, name)
-		}
-	}
-	return nil
-}
-
-// harmless reports whether a file may lie in a folder where a store is made:
-// what a creation that was cut short leaves, and what a fresh disk holds.
-func harmless(name string) bool {
-	for _, prefix := range []string{"LOCK", "MANIFEST-", "OPTIONS-", "marker.", "temporary.", ".", "lost+found"} {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	return false
 }
 
 // prepare reads from the database what the committer goes on from.

@@ -60,6 +60,11 @@ type canceller interface {
 	AwaitCancel(ctx context.Context, jobID string) error
 }
 
+// summariser is an [Appender] that can say who asked the job to stop.
+type summariser interface {
+	Job(ctx context.Context, jobID string) (Job, error)
+}
+
 // watch ends the agent's context when the job is asked to stop.
 func (h *Handler) watch(to Appender) {
 	defer h.guard("watch")
@@ -79,7 +84,7 @@ func (h *Handler) watch(to Appender) {
 		}
 		switch {
 		case err == nil:
-			h.asked(ctx, r)
+			h.asked(ctx, to)
 			return
 		case errors.Is(err, io.EOF), ctx.Err() != nil:
 			return
@@ -91,10 +96,10 @@ func (h *Handler) watch(to Appender) {
 }
 
 // asked takes note of the request to stop.
-func (h *Handler) asked(ctx context.Context, r Reader) {
+func (h *Handler) asked(ctx context.Context, to Appender) {
 	reason := &CancelledError{}
-	if r != nil {
-		if job, err := r.Job(ctx, h.jobID); err == nil && job.Cancel != nil {
+	if s, ok := to.(summariser); ok {
+		if job, err := s.Job(ctx, h.jobID); err == nil && job.Cancel != nil {
 			reason.By, reason.Reason = job.Cancel.By, job.Cancel.Reason
 		}
 	}

@@ -135,6 +135,16 @@ func (m *memLog) AwaitCancel(ctx context.Context, jobID string) error {
 	}
 }
 
+// Job gives the summary.
+func (m *memLog) Job(_ context.Context, jobID string) (tidings.Job, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if j := m.jobs[jobID]; j != nil {
+		return *j, nil
+	}
+	return tidings.Job{}, tidings.ErrUnknownJob
+}
+
 // forget makes the log lose its memory of producers, as a failover may.
 func (m *memLog) forget() {
 	m.mu.Lock()

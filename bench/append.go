@@ -66,6 +66,10 @@ func appendUntil(ctx context.Context, addr, job string) ([]time.Duration, error)
 // jobs in turn. It goes on at the planned times after a delay, so that a slow
 // server is not measured by fewer events.
 func publish(ctx context.Context, addr string, n int, every time.Duration, job func(i int) string) error {
+	return publishSized(ctx, addr, n, every, eventBytes, job)
+}
+
+func publishSized(ctx context.Context, addr string, n int, every time.Duration, size int, job func(i int) string) error {
 	a, err := dialAppender(addr)
 	if err != nil {
 		return err
@@ -76,7 +80,7 @@ func publish(ctx context.Context, addr string, n int, every time.Duration, job f
 		if err := sleepUntil(ctx, start.Add(time.Duration(i)*every)); err != nil {
 			return err
 		}
-		if err := a.send(a.request(job(i), event(time.Now().UnixNano()))); err != nil {
+		if err := a.send(a.request(job(i), eventOf(size, time.Now().UnixNano()))); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"tidings/wire"
 )
 
 // runHistory reads a long job from its start: once as a stream of Server-Sent
@@ -42,6 +44,17 @@ func runHistory(ctx context.Context, b *bench) error {
 		return fmt.Errorf("the pages hold %d events of %d", events, b.history)
 	}
 	b.row(b.store, "history as JSON, by pages", events, rate(int64(events), took), megabytesPerSecond(size, took))
+
+	start = time.Now()
+	events, size, err = readLines(ctx, b.server.addr, job)
+	took = time.Since(start)
+	if err != nil {
+		return err
+	}
+	if events != b.history {
+		return fmt.Errorf("the lines are %d of %d", events, b.history)
+	}
+	b.row(b.store, "history as NDJSON, one request", events, rate(int64(events), took), megabytesPerSecond(size, took))
 	return nil
 }
 
@@ -81,7 +94,7 @@ func readPages(ctx context.Context, addr, job string) (events int, size int64, e
 }
 
 // pageLimit is the number of events asked for at a time.
-const pageLimit = 1000
+const pageLimit = 10_000
 
 // readInto reads all of r behind buf, which grows as needed.
 func readInto(buf []byte, r io.Reader) ([]byte, error) {
@@ -114,4 +127,33 @@ func pageEnd(page []byte) (events int, last string, more bool, err error) {
 		return 0, "", false, err
 	}
 	return bytes.Count(page, []byte(`"event_type":`)), tail.LastID, tail.More, nil
+}
+
+// readLines reads the whole history as NDJSON and counts lines.
+func readLines(ctx context.Context, addr, job string) (events int, size int64, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s/v1/jobs/%s/events", addr, job), nil)
+	if err != nil {
+		return 0, 0, err
+	}
+	req.Header.Set("Accept", wire.ContentTypeNDJSON)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer res.Body.Close() // only read from
+	if res.StatusCode != http.StatusOK {
+		return 0, 0, fmt.Errorf("history: %s", res.Status)
+	}
+	buf := make([]byte, 256<<10)
+	for {
+		n, err := res.Body.Read(buf)
+		size += int64(n)
+		events += bytes.Count(buf[:n], []byte{'\n'})
+		if errors.Is(err, io.EOF) {
+			return events, size, nil
+		}
+		if err != nil {
+			return events, size, err
+		}
+	}
 }

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"tidings/wire"
 )
 
 // appender sends prepared appends over one kept connection.
@@ -90,28 +92,27 @@ func (a *appender) headers() (int, error) {
 const eventBytes = 300
 
 // event is the JSON of an event of that size; t is in its data, for latency.
-func event(t int64) []byte {
+func event(t int64) []byte { return eventOf(eventBytes, t) }
+
+func eventOf(size int, t int64) []byte {
 	head := fmt.Sprintf(`{"event_type":"thought","data":{"status":"delta","t":%d,"delta":"`, t)
-	return fmt.Appendf(nil, "%s%s\"}}", head, strings.Repeat("x", max(0, eventBytes-len(head)-3)))
+	return fmt.Appendf(nil, "%s%s\"}}", head, strings.Repeat("x", max(0, size-len(head)-3)))
 }
 
 // fill appends n events to a job, many in a request.
 func fill(addr, job string, n int) error {
-	a, err := dialAppender(addr)
-	if err != nil {
-		return err
-	}
-	defer a.close()
-	const chunk = 500
+	const chunk = 5000
 	for n > 0 {
 		size := min(chunk, n)
-		events := make([][]byte, size)
-		for i := range events {
-			events[i] = event(0)
-		}
-		body := append(append([]byte{'['}, bytes.Join(events, []byte{','})...), ']')
-		if err := a.send(a.request(job, body)); err != nil {
+		lines := bytes.Repeat(append(event(0), '\n'), size)
+		res, err := http.Post("http://"+addr+"/v1/jobs/"+job+"/events", wire.ContentTypeNDJSON, bytes.NewReader(lines))
+		if err != nil {
 			return err
+		}
+		answer, _ := io.ReadAll(io.LimitReader(res.Body, 500)) // to say why
+		_ = res.Body.Close()
+		if res.StatusCode/100 != 2 {
+			return fmt.Errorf("fill %s: %s: %s", job, res.Status, answer)
 		}
 		n -= size
 	}

@@ -1,103 +1,210 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
+	"sync"
 	"time"
+)
+
+// The load of a soak: 500 events a second of 2 KB. Half of them go to a few hot
+// jobs, which the stalled viewers watch, so that they fall megabytes behind.
+const (
+	soakEvery    = 2 * time.Millisecond
+	soakHotJobs  = 10
+	soakPadBytes = 2 << 10
 )
 
 // runSoak keeps viewers on many jobs while events come, one viewer in ten
 // reading nothing, and looks at the server's memory. At the end the stalled
-// ones read on, and everybody must have every event.
+// ones read on, coming back by their last ID if the server has given them up,
+// and everybody must have every event.
 func runSoak(ctx context.Context, b *bench) error {
-	jobs := max(1, b.viewers/4)
-	name := func(i int) string { return fmt.Sprintf("soak-%d", i%jobs) }
-	for i := range jobs {
-		if err := fill(b.server.addr, name(i), 1); err != nil {
+	plan := soakPlan{viewers: b.viewers / 2, jobs: max(2*soakHotJobs, b.viewers/4), events: int(b.soak / soakEvery)}
+	for i := range plan.jobs {
+		if err := fill(b.server.addr, soakJob(i), 1); err != nil {
 			return err
 		}
 	}
-	awake, stalled, err := b.soakViewers(ctx, name)
+	awake, err := join(ctx, b.server.addr, plan.awake(), plan.watched)
 	if err != nil {
 		return err
 	}
 	defer awake.leave()
-	defer stalled.leave()
-	samples, events, err := b.soakLoad(ctx, name)
+	sleepers, err := sleep(b.server.addr, plan)
 	if err != nil {
 		return err
 	}
-	missing := b.wakeUp(ctx, awake, stalled, jobs, events)
-	early, late := samples[len(samples)/4:len(samples)/2], samples[3*len(samples)/4:]
-	apart := b.soak.Minutes() / 2
-	drift := float64(median(late)-median(early)) / (1 << 20) / max(apart, 1.0/60)
-	b.row(b.store, b.viewers/2, jobs, events, megabytes(median(early)), megabytes(median(late)), fmt.Sprintf("%+.2f MB", drift), missing)
-	return nil
-}
-
-// soakViewers connects half as many viewers as the fan-out; every tenth never
-// reads, with a small buffer of its own so that the server feels it.
-func (b *bench) soakViewers(ctx context.Context, name func(int) string) (awake, stalled *crowd, err error) {
-	stalled = &crowd{}
-	awake, err = join(ctx, b.server.addr, b.viewers/2*9/10, name)
+	samples, err := b.soakLoad(ctx, plan)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	for i := range b.viewers / 2 / 10 {
-		v, err := connect(b.server.addr, name(i))
-		if err != nil {
-			awake.leave()
-			stalled.leave()
-			return nil, nil, err
-		}
-		_ = v.conn.(*net.TCPConn).SetReadBuffer(4 << 10) // best effort: the kernel has a minimum
-		stalled.viewers = append(stalled.viewers, v)
+	missing := awakeMissing(ctx, awake, plan)
+	late, err := wake(ctx, b.server.addr, sleepers, plan)
+	if err != nil {
+		return err
 	}
-	return awake, stalled, nil
+	first, last := median(samples[len(samples)/4:len(samples)/2]), median(samples[3*len(samples)/4:])
+	drift := float64(last-first) / (1 << 20) / (b.soak.Minutes() / 2)
+	b.row(b.store, plan.viewers, plan.jobs, plan.events, megabytes(first), megabytes(last), fmt.Sprintf("%+.2f MB", drift), missing+late)
+	return awake.failed()
 }
 
-// soakLoad appends 500 events a second over the jobs in turn and samples the
-// server's memory.
-func (b *bench) soakLoad(ctx context.Context, name func(int) string) (samples []int64, events int, err error) {
-	const every = 2 * time.Millisecond
-	events = int(b.soak / every)
+// soakPlan says who watches what, and how many events which job gets.
+type soakPlan struct{ viewers, jobs, events int }
+
+func soakJob(i int) string { return fmt.Sprintf("soak-%d", i) }
+
+func (p soakPlan) stalled() int { return p.viewers / 10 }
+
+func (p soakPlan) awake() int { return p.viewers - p.stalled() }
+
+func (p soakPlan) watchedJob(i int) int { return i % p.jobs }
+
+func (p soakPlan) watched(i int) string { return soakJob(p.watchedJob(i)) }
+
+// job of the i-th event: every other one a hot one.
+func (p soakPlan) job(i int) int {
+	if i%2 == 0 {
+		return i / 2 % soakHotJobs
+	}
+	return soakHotJobs + i/2%(p.jobs-soakHotJobs)
+}
+
+// received is how many events each job has at the end.
+func (p soakPlan) received() []int64 {
+	out := make([]int64, p.jobs)
+	for i := range out {
+		out[i] = 1
+	}
+	for i := range p.events {
+		out[p.job(i)]++
+	}
+	return out
+}
+
+// soakLoad appends and samples the server's memory.
+func (b *bench) soakLoad(ctx context.Context, plan soakPlan) (samples []int64, err error) {
 	done := make(chan error, 1)
-	go func() { done <- publish(ctx, b.server.addr, events, every, name) }()
+	go func() {
+		done <- publishSized(ctx, b.server.addr, plan.events, soakEvery, soakPadBytes, func(i int) string { return soakJob(plan.job(i)) })
+	}()
 	sample := time.NewTicker(max(b.soak/120, 50*time.Millisecond))
 	defer sample.Stop()
 	for {
 		select {
 		case err := <-done:
-			if err == nil && len(samples) < 4 {
+			if err == nil && len(samples) < 8 {
 				err = fmt.Errorf("a soak of %s is too short to say anything", b.soak)
 			}
-			return samples, events, err
+			return samples, err
 		case <-sample.C:
 			samples = append(samples, b.server.rss())
 		}
 	}
 }
 
-// wakeUp lets the stalled viewers read and counts the deliveries that still
-// lack after a while.
-func (b *bench) wakeUp(ctx context.Context, awake, stalled *crowd, jobs, events int) int64 {
-	for _, v := range stalled.viewers {
-		stalled.wg.Go(func() { v.err = v.read(nil) })
+func awakeMissing(ctx context.Context, c *crowd, plan soakPlan) int64 {
+	received, want := plan.received(), int64(0)
+	for i := range c.viewers {
+		want += received[plan.watchedJob(i)]
 	}
-	want := func(c *crowd) (sum int64) {
-		for i := range c.viewers {
-			sum += int64(1 + events/jobs)
-			if i%jobs < events%jobs {
-				sum++
-			}
+	_ = c.await(ctx, want, 30*time.Second) // what is missing is the figure
+	return want - c.seen()
+}
+
+// sleeper is a viewer that reads nothing until it is woken.
+type sleeper struct {
+	conn net.Conn
+	job  int
+	last string // ID of the last event read
+	seen int64
+}
+
+// sleep connects the stalled viewers, with small buffers of their own so that
+// the server feels them.
+func sleep(addr string, plan soakPlan) ([]*sleeper, error) {
+	var out []*sleeper
+	for i := range plan.stalled() {
+		s := &sleeper{job: i % soakHotJobs}
+		out = append(out, s)
+		if err := s.connect(addr); err != nil {
+			return nil, err
 		}
-		return sum
+		_ = s.conn.(*net.TCPConn).SetReadBuffer(4 << 10) // the kernel has a minimum of its own
 	}
-	missing := int64(0)
-	for _, c := range []*crowd{awake, stalled} {
-		_ = c.await(ctx, want(c), 30*time.Second) // what is missing is the figure
-		missing += want(c) - c.seen()
+	return out, nil
+}
+
+func (s *sleeper) connect(addr string) error {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return err
 	}
-	return missing
+	s.conn = conn
+	_, err = conn.Write(watchRequest(addr, soakJob(s.job), s.last))
+	return err
+}
+
+// wake lets the sleepers read on and counts what they never get.
+func wake(ctx context.Context, addr string, sleepers []*sleeper, plan soakPlan) (missing int64, err error) {
+	received := plan.received()
+	deadline := time.Now().Add(time.Minute)
+	errs := make([]error, len(sleepers))
+	var wg sync.WaitGroup
+	for i, s := range sleepers {
+		wg.Go(func() { errs[i] = s.readOn(ctx, addr, received[s.job], deadline) })
+	}
+	wg.Wait()
+	for _, s := range sleepers {
+		missing += received[s.job] - s.seen
+	}
+	return missing, errors.Join(errs...)
+}
+
+// readOn reads until the viewer has everything, coming back by the last ID when
+// the connection ends.
+func (s *sleeper) readOn(ctx context.Context, addr string, want int64, deadline time.Time) error {
+	for s.seen < want && ctx.Err() == nil && time.Now().Before(deadline) {
+		_ = s.conn.SetReadDeadline(deadline)
+		err := s.readTo(want)
+		_ = s.conn.Close()
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) && !isReset(err) {
+			return err
+		}
+		if err := s.connect(addr); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readTo reads lines until the viewer has everything or the connection ends. An
+// event counts when its frame is whole: one that was cut off comes again.
+func (s *sleeper) readTo(want int64) error {
+	lines := bufio.NewReaderSize(s.conn, 64<<10)
+	id := ""
+	for s.seen < want {
+		line, err := lines.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		line = bytes.TrimRight(line, "\r\n")
+		switch value, isID := bytes.CutPrefix(line, []byte("id: ")); {
+		case isID:
+			id = string(value)
+		case len(line) == 0 && id != "":
+			s.last, id = id, ""
+			s.seen++
+		}
+	}
+	return nil
 }

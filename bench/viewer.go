@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -142,4 +143,9 @@ func (v *viewer) read(onData func([]byte)) error {
 		// A match that began at the end is found again: too short to count twice.
 		kept = copy(buf, got[max(0, len(got)-len(idLine)+1):])
 	}
+}
+
+// isReset reports whether the other side has cut the connection.
+func isReset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }

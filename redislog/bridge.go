@@ -44,8 +44,9 @@ const DefaultBridgeChannel = "job:*:events"
 //   - In: every node listens, and the one with the lease appends. The others
 //     remember the last messages; when one of them takes over, it compares them
 //     with the logs and appends what is missing. So each message that any node
-//     heard is appended once, in the order of its channel, also when the node
-//     with the lease dies. Pub/Sub itself keeps nothing: what is published
+//     heard is appended, in the order of its channel, also when the node with
+//     the lease dies; and once, unless an append of that node was still under
+//     way to Redis just then. Pub/Sub itself keeps nothing: what is published
 //     while no node listens is lost. A message that is not in the format is
 //     taken as wire.ParseMessage takes it.
 //   - Out: the node with the lease follows the feed and publishes each event
@@ -73,8 +74,7 @@ type Bridge struct {
 	hearing  atomic.Bool
 	heardAt  atomic.Int64 // when the probe came back last, in Unix ms
 	holding  atomic.Bool
-	term     atomic.Int64 // of the lease held, or the last one
-	minTerm  atomic.Int64
+	minTerm  atomic.Int64 // the next term must not be lower
 	batches  atomic.Int64 // appended in this term
 	appended atomic.Int64
 	refused  atomic.Int64
@@ -189,12 +189,11 @@ func (b *Bridge) run() {
 	for b.ctx.Err() == nil {
 		if b.fit() {
 			begun := time.Now()
-			if term, cursor, err := b.takeLease(b.ctx); err == nil && term > 0 {
+			if term, cursor, err := b.askLease(b.ctx, b.opts.lease, 0); err == nil && term > 0 {
 				b.serve(term, cursor, begun.Add(b.opts.lease))
-				continue
 			}
 		}
-		b.pause(b.opts.lease / 3)
+		b.pause(b.ctx, b.opts.lease/3)
 	}
 }
 
@@ -202,26 +201,23 @@ func (b *Bridge) run() {
 // it to others.
 func (b *Bridge) fit() bool { return !b.opts.In || b.hearing.Load() }
 
-// pause waits, but no longer than until the hearing changes.
-func (b *Bridge) pause(d time.Duration) {
+// pause waits, but no longer than until the hearing changes or ctx ends.
+func (b *Bridge) pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-b.changed:
-	case <-b.ctx.Done():
+	case <-ctx.Done():
 	}
 }
 
-// takeLease takes or renews the lease. Term 0: another node has it.
-func (b *Bridge) takeLease(ctx context.Context) (term int64, cursor string, err error) {
-	return b.askLease(ctx, b.opts.lease)
-}
-
-func (b *Bridge) askLease(ctx context.Context, d time.Duration) (term int64, cursor string, err error) {
+// askLease begins a term, or renews or (with no duration) gives up the one it
+// is told. The term is 0 if another node has the lease.
+func (b *Bridge) askLease(ctx context.Context, d time.Duration, renew int64) (term int64, cursor string, err error) {
 	ctx, cancel := b.s.call(ctx)
 	defer cancel()
-	args := []string{b.node, fmt.Sprint(d.Milliseconds()), fmt.Sprint(b.minTerm.Load())}
+	args := []string{b.node, fmt.Sprint(d.Milliseconds()), fmt.Sprint(renew), fmt.Sprint(b.minTerm.Load())}
 	reply, err := bridgeLeaseScript.run(ctx, b.s.client, []string{b.s.keys.bridge()}, args).ToArray()
 	if err != nil {
 		return 0, "", err
@@ -241,7 +237,6 @@ func (b *Bridge) askLease(ctx context.Context, d time.Duration) (term int64, cur
 func (b *Bridge) serve(term int64, cursor string, until time.Time) {
 	ctx, cancel := context.WithCancel(b.ctx)
 	defer cancel()
-	b.term.Store(term)
 	b.batches.Store(0)
 	b.holding.Store(true)
 	var work sync.WaitGroup
@@ -257,7 +252,7 @@ func (b *Bridge) serve(term int64, cursor string, until time.Time) {
 	b.holding.Store(false)
 	// The bridge's own context may have ended, and this must still be sent. If
 	// it is not, the lease runs out by itself.
-	if _, _, err := b.askLease(context.WithoutCancel(b.ctx), 0); err != nil && b.ctx.Err() == nil {
+	if _, _, err := b.askLease(context.WithoutCancel(b.ctx), 0, term); err != nil && b.ctx.Err() == nil {
 		b.log.Warn("bridge: can't give up the lease", "error", err)
 	}
 }
@@ -266,13 +261,13 @@ func (b *Bridge) serve(term int64, cursor string, until time.Time) {
 // this node does not hear any more.
 func (b *Bridge) hold(ctx context.Context, term int64, until time.Time) {
 	for {
-		step := min(b.opts.lease/3, time.Until(until))
-		if !wait(ctx, nil, step) || !b.fit() || !time.Now().Before(until) {
+		b.pause(ctx, min(b.opts.lease/3, time.Until(until)))
+		if ctx.Err() != nil || !b.fit() || !time.Now().Before(until) {
 			return
 		}
 		begun := time.Now()
 		callCtx, cancel := context.WithDeadline(ctx, until)
-		now, _, err := b.takeLease(callCtx)
+		now, _, err := b.askLease(callCtx, b.opts.lease, term)
 		cancel()
 		switch {
 		case err == nil && now != term:

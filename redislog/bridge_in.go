@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -31,17 +32,20 @@ func (b *Bridge) startListening(ctx context.Context) error {
 }
 
 func (b *Bridge) keepListening(first chan<- error) {
-	delay := 50 * time.Millisecond
+	delay, started := 50*time.Millisecond, false
 	for b.ctx.Err() == nil {
-		err := b.listen(first)
-		if b.hearing.Swap(false) {
+		err := b.listen(func() {
 			delay = 50 * time.Millisecond
-		}
-		select {
-		case first <- err: // the start fails with it
+			if !started {
+				started = true
+				first <- nil
+			}
+		})
+		if !started {
+			first <- err
 			return
-		default:
 		}
+		b.hearing.Store(false)
 		b.hearingChanged()
 		if b.ctx.Err() != nil {
 			return
@@ -65,9 +69,9 @@ func (b *Bridge) hearingChanged() {
 // go deaf after a failover without an error.
 func (b *Bridge) probe() string { return "tidings:probe:" + b.node + ":bridge" }
 
-// listen makes one subscription and serves it until it breaks. On the first
-// success it sends nil to first, which is taken once.
-func (b *Bridge) listen(first chan<- error) error {
+// listen makes one subscription, says when it stands, and serves it until it
+// breaks.
+func (b *Bridge) listen(standing func()) error {
 	conn, release := b.anyNode().Dedicate()
 	defer release()
 	defer conn.Close() // not back to the pool with its subscriptions
@@ -84,10 +88,7 @@ func (b *Bridge) listen(first chan<- error) error {
 	b.heardAt.Store(time.Now().UnixMilli())
 	b.hearing.Store(true)
 	b.hearingChanged()
-	select {
-	case first <- nil:
-	default: // not the first
-	}
+	standing()
 	tick := time.NewTicker(b.s.opts.probeEvery)
 	defer tick.Stop()
 	for {
@@ -190,39 +191,37 @@ func (b *Bridge) takeIn(ctx context.Context, endTerm func(), term int64) {
 // appendAll appends messages of one job, in order. It reports false if the term
 // is over, and stops when ctx ends: what is left then is in doubt for the next.
 func (b *Bridge) appendAll(ctx context.Context, jobID string, messages []*message, term int64) bool {
-	messages, err := b.skipKnown(ctx, jobID, messages)
-	for err == nil && len(messages) > 0 {
+	messages = b.skipKnown(ctx, jobID, messages)
+	for len(messages) > 0 && ctx.Err() == nil {
 		n := b.batchLength(messages)
-		if err = b.appendBatch(ctx, jobID, messages[:n], term); err == nil {
-			messages = messages[n:]
+		if err := b.appendBatch(ctx, jobID, messages[:n], term); err != nil {
+			return false
 		}
+		messages = messages[n:]
 	}
-	return err == nil || ctx.Err() != nil
+	return true
 }
 
 // skipKnown settles those of the first messages that an earlier holder of the
 // lease has appended.
-func (b *Bridge) skipKnown(ctx context.Context, jobID string, messages []*message) ([]*message, error) {
+func (b *Bridge) skipKnown(ctx context.Context, jobID string, messages []*message) []*message {
 	doubted := 0
 	for doubted < len(messages) && messages[doubted].doubted {
 		doubted++
 	}
 	if doubted == 0 {
-		return messages, nil
+		return messages
 	}
 	page, err := retryForever(ctx, func() (tidings.Page, error) {
 		return b.s.Read(ctx, jobID, tidings.Query{Backward: true, Limit: 2*doubted + 100, MaxBytes: 2 * backlogBytes})
 	})
-	if err != nil && !errors.Is(err, tidings.ErrUnknownJob) {
-		return messages, err
+	if err != nil {
+		return messages // there is no log yet, or the append will say what is wrong
 	}
-	events := page.Events
-	for i, j := 0, len(events)-1; i < j; i, j = i+1, j-1 {
-		events[i], events[j] = events[j], events[i]
-	}
-	ids := known(messages[:doubted], events)
+	slices.Reverse(page.Events)
+	ids := known(messages[:doubted], page.Events)
 	b.backlog.settle(messages[:len(ids)], ids)
-	return messages[len(ids):], nil
+	return messages[len(ids):]
 }
 
 // batchLength is how many of the messages go into one append.
@@ -270,8 +269,8 @@ func (b *Bridge) appendBatch(ctx context.Context, jobID string, messages []*mess
 		// Another node has the lease, or Redis forgot terms in a failover.
 		b.minTerm.Store(max(b.minTerm.Load(), fenced.Current>>batchBits+1))
 		return errTermOver
-	case ctx.Err() != nil:
-		return ctx.Err()
+	case ctx.Err() != nil || errors.Is(err, tidings.ErrStoreClosed):
+		return err
 	}
 	b.refused.Add(int64(len(messages)))
 	b.backlog.settle(messages, nil)

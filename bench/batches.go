@@ -32,11 +32,12 @@ func runBatches(ctx context.Context, b *bench) error {
 		return err
 	}
 	e.Time, e.JobID = time.Now(), "batches-00"
-	limit, err := b.redisBenchmark(ctx, &e)
+	cpu := b.redis.cpu()
+	limit, requests, err := b.redisBenchmark(ctx, &e)
 	if err != nil {
 		return err
 	}
-	b.row("redis-benchmark: XADD, 64 in a pipeline", fmt.Sprintf("%.0f", limit), "100 %")
+	b.row("redis-benchmark: XADD, 64 in a pipeline", fmt.Sprintf("%.0f", limit), "100 %", micros(b.redis.cpu()-cpu, requests))
 	store, err := redislog.Open(ctx, redislog.Options{URL: "redis://" + b.redis.addr})
 	if err != nil {
 		return err
@@ -45,13 +46,14 @@ func runBatches(ctx context.Context, b *bench) error {
 	if _, err := batchLoad(ctx, store, e, "warm", b.duration/10); err != nil {
 		return err
 	}
+	cpu = b.redis.cpu()
 	start := time.Now()
 	n, err := batchLoad(ctx, store, e, "batches", b.duration)
 	if err != nil {
 		return err
 	}
 	got := float64(n) / time.Since(start).Seconds()
-	b.row("redislog: batches of 64", fmt.Sprintf("%.0f", got), fmt.Sprintf("%.0f %%", 100*got/limit))
+	b.row("redislog: batches of 64", fmt.Sprintf("%.0f", got), fmt.Sprintf("%.0f %%", 100*got/limit), micros(b.redis.cpu()-cpu, n))
 	return nil
 }
 
@@ -87,11 +89,11 @@ func appendBatches(ctx context.Context, to tidings.Appender, e tidings.Event, jo
 var requestsPerSecond = regexp.MustCompile(`([0-9.]+) requests per second`)
 
 // redisBenchmark gives the XADDs a second that redis-benchmark reaches with
-// entries as redislog writes them.
-func (b *bench) redisBenchmark(ctx context.Context, e *tidings.Event) (float64, error) {
+// entries as redislog writes them, and how many it sent.
+func (b *bench) redisBenchmark(ctx context.Context, e *tidings.Event) (perSecond float64, sent int64, err error) {
 	name, err := exec.LookPath("redis-benchmark")
 	if err != nil {
-		return 0, errNoRedis
+		return 0, 0, errNoRedis
 	}
 	host, port, _ := net.SplitHostPort(b.redis.addr)
 	requests := 500_000
@@ -105,11 +107,12 @@ func (b *bench) redisBenchmark(ctx context.Context, e *tidings.Event) (float64, 
 		wire.FieldData, string(wire.AppendEnvelope(nil, e))}
 	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
 	if err != nil {
-		return 0, fmt.Errorf("redis-benchmark: %w: %.200s", err, out)
+		return 0, 0, fmt.Errorf("redis-benchmark: %w: %.200s", err, out)
 	}
 	found := requestsPerSecond.FindAllStringSubmatch(strings.ReplaceAll(string(out), "\r", "\n"), -1)
 	if len(found) == 0 {
-		return 0, fmt.Errorf("redis-benchmark said no rate: %.200q", out)
+		return 0, 0, fmt.Errorf("redis-benchmark said no rate: %.200q", out)
 	}
-	return strconv.ParseFloat(found[len(found)-1][1], 64)
+	perSecond, err = strconv.ParseFloat(found[len(found)-1][1], 64)
+	return perSecond, int64(requests), err
 }

@@ -56,7 +56,7 @@ var scenarios = []scenario{
 	{name: "history", what: "one long job read from its start", stores: both, columns: []string{"store", "read", "events", "events/s", "MB/s"}, run: runHistory},
 	{name: "storm", what: "viewers of one job that all come back at once", stores: both, columns: []string{"store", "viewers", "store reads", "all caught up after"}, run: runStorm},
 	{name: "connections", what: "connections of a server to Redis", stores: []string{redisStore}, columns: []string{"store", "viewers", "jobs", "connections before", "connections with the viewers"}, run: runConnections},
-	{name: "batches", what: "batches of 64 events straight to Redis", stores: []string{redisStore}, columns: []string{"writer", "events/s", "of redis-benchmark"}, run: runBatches},
+	{name: "batches", what: "batches of 64 events straight to Redis", stores: []string{redisStore}, columns: []string{"writer", "events/s", "of redis-benchmark", "Redis' CPU an event"}, run: runBatches},
 	{name: "soak", what: "memory over time: viewers, one in ten stalled", stores: both, byName: true, columns: []string{"store", "viewers", "jobs", "events", "RSS early", "RSS late", "drift a minute", "missing deliveries"}, run: runSoak},
 }
 

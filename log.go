@@ -3,7 +3,9 @@ package tidings
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -246,8 +248,8 @@ func (p *Producer) validate() error {
 	switch {
 	case p.ID == "" || len(p.ID) > MaxProducerIDBytes:
 		return &InvalidError{Field: "producer.id", Reason: fmt.Sprintf("must have 1 to %d bytes", MaxProducerIDBytes)}
-	case !utf8.ValidString(p.ID):
-		return &InvalidError{Field: "producer.id", Reason: "not valid UTF-8"}
+	case !utf8.ValidString(p.ID) || strings.ContainsFunc(p.ID, unicode.IsControl):
+		return &InvalidError{Field: "producer.id", Reason: "must be UTF-8 without control characters"}
 	case p.Epoch < 0 || p.Epoch > MaxProducerNumber:
 		return &InvalidError{Field: "producer.epoch", Reason: "must be 0 to 2^53-1"}
 	case p.Seq < 0 || p.Seq > MaxProducerNumber:

@@ -37,6 +37,7 @@ func TestBatchValidate(t *testing.T) {
 		{"events[1].job_id", tidings.Batch{Events: []tidings.Event{ok, {Type: "custom", JobID: "other"}}}},
 		{"producer.id", tidings.Batch{Events: []tidings.Event{ok}, Producer: &tidings.Producer{}}},
 		{"producer.id", tidings.Batch{Events: []tidings.Event{ok}, Producer: &tidings.Producer{ID: "\xff"}}},
+		{"producer.id", tidings.Batch{Events: []tidings.Event{ok}, Producer: &tidings.Producer{ID: "p\n"}}},
 		{"producer.id", tidings.Batch{Events: []tidings.Event{ok}, Producer: &tidings.Producer{ID: strings.Repeat("x", tidings.MaxProducerIDBytes+1)}}},
 		{"producer.epoch", tidings.Batch{Events: []tidings.Event{ok}, Producer: &tidings.Producer{ID: "p", Epoch: -1}}},
 		{"producer.epoch", tidings.Batch{Events: []tidings.Event{ok}, Producer: &tidings.Producer{ID: "p", Epoch: tidings.MaxProducerNumber + 1}}},

@@ -84,10 +84,11 @@ func dataTypes(e *env) {
 	}
 }
 
+// Events of 1 MiB, all their JSON counted.
 func dataLarge(e *env) {
 	job := e.job()
 	big := func(n int) tidings.Event {
-		return event("custom", fmt.Sprintf(`{"n":%d,"text":"%s"}`, n, randomText(1<<20)))
+		return event("custom", fmt.Sprintf(`{"n":%d,"text":"%s"}`, n, randomText(1<<20-1024)))
 	}
 	events := []tidings.Event{big(0), note(1), big(2), big(3), note(4)}
 	e.append(job, events[:1]...)

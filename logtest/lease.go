@@ -24,7 +24,7 @@ func leaseNone(e *env) {
 func leaseHeartbeat(e *env) {
 	job := e.job()
 	r := e.append(job, note(0))
-	for _, ttl := range []time.Duration{time.Hour, 0, 48 * time.Hour} {
+	for _, ttl := range []time.Duration{time.Hour, 0, 24 * time.Hour} {
 		want := ttl
 		if ttl == 0 {
 			want = tidings.DefaultLeaseTTL

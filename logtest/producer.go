@@ -1,6 +1,7 @@
 package logtest
 
 import (
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -101,12 +102,12 @@ func producerEpochs(e *env) {
 
 func producerInvalid(e *env) {
 	job := e.job()
-	long := string(make([]byte, tidings.MaxProducerIDBytes+1))
+	long := strings.Repeat("x", tidings.MaxProducerIDBytes+1)
 	for _, p := range []tidings.Producer{{}, {ID: long}, {ID: "p", Epoch: -1}, {ID: "p", Seq: -1},
-		{ID: "p", Epoch: tidings.MaxProducerNumber + 1}, {ID: "p", Seq: tidings.MaxProducerNumber + 1}} {
+		{ID: "p\n"}, {ID: "p\x00"}, {ID: "\xff"}, {ID: "p", Epoch: tidings.MaxProducerNumber + 1}, {ID: "p", Seq: tidings.MaxProducerNumber + 1}} {
 		wantType[*tidings.InvalidError](e, "producer", e.refused(job, tidings.Batch{Events: notes(0, 1), Producer: &p}))
 	}
-	odd := tidings.Producer{ID: "höst:1 {x} \"'\\ \x00\n"}
+	odd := tidings.Producer{ID: "höst:1 {x} \"'\\ %00"}
 	e.appendAs(job, odd, note(0))
 	if r := e.appendAs(job, odd, note(0)); !r.Duplicate {
 		e.Errorf("producer %q is not known again", odd.ID)

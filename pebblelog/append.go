@@ -110,7 +110,6 @@ func (a *appendOp) plan(g *group) error {
 		e.producers.set(g.batch, snap.number, p.ID, state)
 	}
 	g.renewLease(a, snap)
-	g.noteSize(a.jobID, snap)
 	g.counts.appends++
 	g.counts.events += int64(len(a.events))
 	return nil
@@ -198,6 +197,5 @@ func (d *deleteOp) plan(g *group) error {
 	_ = g.batch.DeleteRange(appendProducerKey(nil, snap.number, ""), appendProducerKey(nil, snap.number+1, ""), nil)
 	g.feed(g.c.nextID(g.now), feedDeleted, snap.number, d.jobID)
 	g.s.leases.drop(d.jobID)
-	g.s.over.drop(d.jobID)
 	return nil
 }

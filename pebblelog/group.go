@@ -222,6 +222,7 @@ func (g *group) indexEnded(jobID string, before, after *snapshot) {
 func (g *group) publish() {
 	g.s.cache.publish(g.touched)
 	g.s.position.Store(&position{last: g.c.last, feedTrimmed: g.c.feedTrimmed})
+	g.s.noteSizes(g.touched)
 	g.s.watches.wake(g.touched)
 	if g.c.last != g.first {
 		g.s.feeds.wake()

@@ -31,12 +31,6 @@ func (o *overLimit) add(jobID string, far bool) {
 	}
 }
 
-func (o *overLimit) drop(jobID string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	delete(o.jobs, jobID)
-}
-
 // take gives the jobs and forgets them.
 func (o *overLimit) take() map[string]struct{} {
 	o.mu.Lock()
@@ -61,10 +55,16 @@ func (s *Store) excess(snap *snapshot) (over, far bool) {
 	return over && snap.held() > 1, far
 }
 
-// noteSize remembers a job whose log has grown over the limits.
-func (g *group) noteSize(jobID string, snap *snapshot) {
-	if over, far := g.s.excess(snap); over {
-		g.s.over.add(jobID, far)
+// noteSizes remembers jobs whose logs have grown over the limits, once that can
+// be seen: a pass of retention forgets a job that it finds in order.
+func (s *Store) noteSizes(entries []*entry) {
+	for _, e := range entries {
+		if e.planned == nil {
+			continue
+		}
+		if over, far := s.excess(e.planned); over {
+			s.over.add(e.jobID, far)
+		}
 	}
 }
 

@@ -216,6 +216,9 @@ func (a *announcements) reconnect() {
 func (a *announcements) deaf() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if len(a.subs) == 0 {
+		return 1 // none yet
+	}
 	n := 0
 	for _, sub := range a.subs {
 		if !sub.hearing.Load() {

@@ -58,8 +58,10 @@ func (s *Store) identities() (map[string]string, error) {
 	return out, nil
 }
 
-// infoField reads a field of INFO.
+// infoField reads a field of INFO or CLUSTER INFO, which may come as a verbatim
+// string with its format in front.
 func infoField(info, name string) string {
+	info = strings.TrimPrefix(info, "txt:")
 	for line := range strings.Lines(info) {
 		if value, ok := strings.CutPrefix(line, name+":"); ok {
 			return strings.TrimSpace(value)

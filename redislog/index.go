@@ -247,9 +247,8 @@ func (p *part) indexChunk(jobs []string, dirty map[string]*pending) error {
 		if err != nil {
 			return err
 		}
-		rec.replaces = rec.replaces || d.force
-		args = append(args, rec.indexArgs()...)
-		rec.replaces = false
+		args = append(args, rec.indexArgs(d.force)...)
+		rec.rewound = false
 		if rec.Job.Closed {
 			ended = append(ended, rec)
 		}

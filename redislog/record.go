@@ -18,9 +18,9 @@ import (
 type record struct {
 	Job   tidings.Job `json:"job"`
 	Bytes int64       `json:"bytes"` // of data, ever appended
-	// replaces says that the index must take the record although it has one
-	// that seems newer: the log was rewound.
-	replaces bool
+	// rewound says that the index may hold a fold over events that the log has
+	// lost: it must take the record although its own may seem newer.
+	rewound bool
 }
 
 func (r *record) apply(events []tidings.Event) {
@@ -57,12 +57,20 @@ func (r *record) place() string { return placeOf(r.Job.CreatedAt) }
 func placeOf(t time.Time) string { return fmt.Sprintf("%016x", uint64(max(0, t.UnixMicro()))) }
 
 // indexArgs is the record's part of index.lua's arguments.
-func (r *record) indexArgs() []string {
+// rewrite takes it even if the index has the same events.
+func (r *record) indexArgs(rewrite bool) []string {
 	ended := ""
 	if r.Job.EndedAt != nil {
 		ended = strconv.FormatInt(r.Job.EndedAt.UnixMilli(), 10)
 	}
-	return []string{r.Job.ID, r.Job.Incarnation, r.Job.LastID.String(), r.place(), ended, flag(r.Job.Closed), flag(r.replaces), r.encode()}
+	force := ""
+	switch {
+	case r.rewound:
+		force = "rewound"
+	case rewrite:
+		force = "rewrite"
+	}
+	return []string{r.Job.ID, r.Job.Incarnation, r.Job.LastID.String(), r.place(), ended, flag(r.Job.Closed), force, r.encode()}
 }
 
 func flag(b bool) string {
@@ -148,14 +156,16 @@ func (s *Store) catchUp(ctx context.Context, jobID string, old *record) (*record
 // foundation is the record to fold on from.
 func (s *Store) foundation(ctx context.Context, jobID string, old *record, st *state) (*record, error) {
 	rec := &record{}
-	if old != nil {
-		switch {
-		case old.Job.Incarnation != st.incarnation:
-		case st.last.Less(old.Job.LastID):
-			rec.replaces = true
-		default:
+	if old != nil && old.Job.Incarnation == st.incarnation {
+		lost, err := s.lost(ctx, jobID, old.Job.LastID, st)
+		if err != nil {
+			return nil, err
+		}
+		if lost {
+			rec.rewound = true
+		} else {
 			*rec = *old
-			rec.replaces = false
+			rec.rewound = false
 		}
 	}
 	if !rec.Job.LastID.Less(st.trimmed) {
@@ -165,8 +175,21 @@ func (s *Store) foundation(ctx context.Context, jobID string, old *record, st *s
 	if err != nil || sum == nil || st.last.Less(sum.Job.LastID) {
 		return rec, err // the fold of what is left is the best there is
 	}
-	sum.replaces = rec.replaces
+	sum.rewound = rec.rewound
 	return sum, nil
+}
+
+// lost reports whether the log has lost an event that it once gave: it ends
+// before it, or has gone on without it.
+func (s *Store) lost(ctx context.Context, jobID string, id tidings.ID, st *state) (bool, error) {
+	switch {
+	case st.last.Less(id):
+		return true, nil
+	case id == st.last, id.IsZero(), id.Less(st.first):
+		return false, nil
+	}
+	there, err := s.entries(ctx, jobID, id, id, 1)
+	return len(there) == 0, err
 }
 
 // foldTo folds the events after the record's last up to an ID.

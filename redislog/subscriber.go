@@ -30,7 +30,7 @@ type subscriber struct {
 }
 
 func newSubscriber(a *announcements, addr string) *subscriber {
-	sub := &subscriber{a: a, addr: addr, probe: "tidings:probe:" + a.s.node + ":" + addr, changed: make(chan struct{}, 1),
+	sub := &subscriber{a: a, addr: addr, probe: "{tidings:probe}:" + a.s.node + ":" + addr, changed: make(chan struct{}, 1),
 		wanted: map[string]bool{}, pending: map[string]bool{}}
 	sub.ctx, sub.cancel = context.WithCancel(a.s.ctx)
 	return sub

@@ -1,9 +1,11 @@
 -- Brings summaries of jobs into the index and their changes into the feed. KEYS:
 -- jobs, heads, order, ended, feed, leases. ARGV: the feed's length, the prefix
 -- of tombstones, then for each job: ID, incarnation, last event, place in the
--- order, end in ms or '', 1 if the log has ended, 1 to take it as it is even if
--- it seems older, summary. The newest wins, so nodes that do it at the same
--- time agree. Gives how many were taken.
+-- order, end in ms or '', 1 if the log has ended, force, summary. The newest
+-- wins, so nodes that do it at the same time agree; but force 'rewrite' takes
+-- the same events again, and 'rewound' what seems older, because the log has
+-- lost events: the feed then gives the job as deleted and all of it anew. Gives
+-- how many were taken.
 
 local JOBS, HEADS, ORDER, ENDED, FEED, LEASES = unpack(KEYS)
 local length, gone = ARGV[1], ARGV[2]
@@ -24,18 +26,17 @@ end
 local taken = 0
 for i = 3, #ARGV, 8 do
   local id, inc, last, place = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local ended, closed, force, summary = ARGV[i + 4], ARGV[i + 5], ARGV[i + 6] == '1', ARGV[i + 7]
+  local ended, closed, force, summary = ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], ARGV[i + 7]
   local head, from, take = redis.call('HGET', HEADS, id), '0-0', true
   if head then
     local was_last, was_inc, was_place = string.match(head, '^(%S+) (%S+) (%S+)')
-    if was_inc == inc then
-      from, take = was_last, force or less(was_last, last)
+    local same = was_inc == inc
+    if same and force ~= 'rewound' then
+      from, take = was_last, less(was_last, last) or force == 'rewrite' and was_last == last
     else
-      take = force or was_inc < inc
-      if take then
-        tell('job', id, 'inc', was_inc, 'deleted', '1')
-        redis.call('HDEL', LEASES, id)
-      end
+      take = same or was_inc < inc
+      if take then tell('job', id, 'inc', was_inc, 'deleted', '1') end
+      if take and not same then redis.call('HDEL', LEASES, id) end
     end
     if take and was_place ~= place then redis.call('ZREM', ORDER, was_place .. id) end
   else

@@ -205,7 +205,7 @@ func (m *OpenAI) request(r Request) chatRequest {
 		out.Messages = append(out.Messages, c)
 	}
 	for _, t := range r.Tools {
-		out.Tools = append(out.Tools, chatTool{Type: "function", Function: chatToolSpec{t.Name, t.Description, t.Parameters}})
+		out.Tools = append(out.Tools, chatTool{Type: "function", Function: chatToolSpec(t)})
 	}
 	return out
 }

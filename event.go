@@ -38,6 +38,9 @@ const (
 	// MaxProducerNumber bounds epoch and sequence to what a JSON number holds
 	// exactly everywhere (2^53 - 1).
 	MaxProducerNumber = 1<<53 - 1
+	// MinProducers is how many producers of one job a store remembers at least,
+	// those that wrote last. It may take one that was silent for longer for new.
+	MinProducers = 256
 	// MaxDataDepth is how deep the data of an event may nest: what wraps it on
 	// its way has to stay below the 10,000 levels that encoding/json reads.
 	MaxDataDepth = 9_900

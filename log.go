@@ -92,7 +92,7 @@ type Batch struct {
 // accepted one writes nothing and succeeds as a duplicate; a gap is refused
 // with [*SequenceError]; a lower epoch with [*FencedError]; a higher epoch
 // takes over and starts at 0. A duplicate is recognised also after the log was
-// closed.
+// closed. A store remembers at least [MinProducers] producers of a job.
 type Producer struct {
 	ID         string
 	Epoch, Seq int64

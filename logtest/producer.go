@@ -1,6 +1,7 @@
 package logtest
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ var producerCases = []testCase{
 	{name: "producer/invalid", run: producerInvalid},
 	{name: "producer/refusal-writes-nothing", run: producerRefusalWritesNothing},
 	{name: "producer/two-in-one-job", run: producerTwoInOneJob},
+	{name: "producer/many", run: producerMany},
 	{name: "producer/duplicate-after-close", run: producerDuplicateAfterClose},
 	{name: "producer/concurrent-retries", run: producerConcurrentRetries},
 	{name: "producer/zombie-race", run: producerZombieRace},
@@ -142,6 +144,29 @@ func producerTwoInOneJob(e *env) {
 	}
 	e.append(job, note(9)) // and one that is none
 	e.sameData("log", e.log(job), notes(0, 10))
+}
+
+// As many producers as a store has to remember, and each is known again.
+func producerMany(e *env) {
+	job := e.job()
+	for _, duplicate := range []bool{false, true} {
+		var group sync.WaitGroup
+		for w := range 16 {
+			group.Go(func() {
+				for n := w; n < tidings.MinProducers; n += 16 {
+					p := tidings.Producer{ID: fmt.Sprintf("writer-%d", n)}
+					r, err := e.store.Append(e.ctx, job, tidings.Batch{Events: notes(n, n+1), Producer: &p})
+					if err != nil || r.Duplicate != duplicate {
+						e.Errorf("%s: %+v, %v; want duplicate %t", p.ID, r, err, duplicate)
+					}
+				}
+			})
+		}
+		group.Wait()
+	}
+	if n := e.get(job).Events; n != tidings.MinProducers {
+		e.Errorf("%d events; want %d", n, tidings.MinProducers)
+	}
 }
 
 func producerDuplicateAfterClose(e *env) {

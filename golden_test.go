@@ -119,17 +119,17 @@ type player struct {
 // step is one callback.
 type step struct {
 	Do, Run, Parent, Name, Kind, Channel, Text, Message, Model, Tool, Currency, Reason, By, Scope string
-	MessageID                                                                                   string `json:"message_id"`
-	CallID                                                                                      string `json:"call_id"`
-	EventType                                                                                   string `json:"event_type"`
-	FinishReason                                                                                string `json:"finish_reason"`
-	NS                                                                                          []string
-	Step, Attempt, Ms                                                                           int64
-	Hidden                                                                                      bool
-	Progress, Amount                                                                            float64
-	Value, Input, Output, Data                                                                  json.RawMessage
-	Usage                                                                                       tidings.Usage
-	Error                                                                                       *stepError
+	MessageID                                                                                     string `json:"message_id"`
+	CallID                                                                                        string `json:"call_id"`
+	EventType                                                                                     string `json:"event_type"`
+	FinishReason                                                                                  string `json:"finish_reason"`
+	NS                                                                                            []string
+	Step, Attempt, Ms                                                                             int64
+	Hidden                                                                                        bool
+	Progress, Amount                                                                              float64
+	Value, Input, Output, Data                                                                    json.RawMessage
+	Usage                                                                                         tidings.Usage
+	Error                                                                                         *stepError
 }
 
 type stepError struct {

@@ -3,10 +3,14 @@ package tidings_test
 import (
 	"context"
 	"io"
+	"log/slog"
 	"sync"
 
 	"tidings"
 )
+
+// What goes wrong on purpose need not be read.
+func init() { slog.SetDefault(quiet()) }
 
 // memLog is an appender with the rules of a store, in memory: what handlers
 // and publishers are tested against inside synctest, where real stores can't
@@ -19,6 +23,7 @@ type memLog struct {
 	beats     []tidings.Lease
 	appends   []tidings.Batch // every call, also refused ones
 	changed   chan struct{}
+	doubt     bool // the last batch was written, but its publisher does not know
 
 	fault func(call int) fault
 }
@@ -52,7 +57,8 @@ func (m *memLog) Append(ctx context.Context, jobID string, b tidings.Batch) (tid
 		return tidings.Receipt{}, f.before
 	}
 	r, err := m.write(jobID, b)
-	if err == nil && f.after != nil {
+	m.doubt = err == nil && f.after != nil
+	if m.doubt {
 		return tidings.Receipt{}, f.after
 	}
 	return r, err
@@ -145,11 +151,14 @@ func (m *memLog) Job(_ context.Context, jobID string) (tidings.Job, error) {
 	return tidings.Job{}, tidings.ErrUnknownJob
 }
 
-// forget makes the log lose its memory of producers, as a failover may.
+// forget makes the log lose its memory of producers, as a failover may: not
+// while it holds a batch that nobody knows of, which would then be lost too.
 func (m *memLog) forget() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	clear(m.producers)
+	if !m.doubt {
+		clear(m.producers)
+	}
 }
 
 func (m *memLog) log(jobID string) []tidings.Event {

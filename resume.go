@@ -22,7 +22,7 @@ type SpoolReport struct {
 // they ended while the store was away; a service does so when it starts. It
 // retries until ctx ends. Appending again what had got through is harmless. A
 // file whose events the store refuses for good is renamed, with the suffix
-// ".refused". A folder that does not exist is empty.
+// ".refused", and one that is damaged in the middle with ".damaged". A folder that does not exist is empty.
 func ResumeSpool(ctx context.Context, dir string, to Appender) (SpoolReport, error) {
 	var report SpoolReport
 	entries, err := os.ReadDir(dir)
@@ -72,12 +72,15 @@ func resend(ctx context.Context, path string, to Appender, log *slog.Logger) (in
 	err = s.deliverAll(ctx, sp, c.from)
 	sent := s.q.stats.Sent
 	switch {
+	case err == nil && c.damaged:
+		log.Error("a spool file is damaged; what is whole at its beginning was appended and the file put aside", "job", c.head.JobID, "file", path+damagedSuffix, "events", sent)
+		return sent, sp.putAside(damagedSuffix)
 	case err == nil:
 		log.Info("spooled events were appended", "job", c.head.JobID, "events", sent)
 		return sent, sp.remove()
 	case final == s.judge(err) && !errors.Is(err, ErrStoreClosed):
 		log.Warn("spooled events are refused; their file is put aside", "job", c.head.JobID, "file", path+refusedSuffix, "error", err)
-		return sent, errors.Join(errSpoolRefused, sp.refuse())
+		return sent, errors.Join(errSpoolRefused, sp.putAside(refusedSuffix))
 	}
 	return sent, errors.Join(err, sp.keep())
 }

@@ -191,7 +191,7 @@ func (r *Run) Interrupt(value any) {
 	v := r.h.field(TypePhaseUpdate, "value", value)
 	ok, first := r.h.interrupt(r)
 	visible := r.visible()
-	if !ok || visible == nil {
+	if !ok || visible == nil || r.info.Hidden && !first {
 		return
 	}
 	o := visible.object("interrupted", len(v.json))

@@ -130,6 +130,9 @@ func (s *sender) unspool() *batch {
 	}
 	b, err := s.spool.read()
 	if err == nil {
+		if b == nil {
+			s.tidySpool() // its last frames may not be batches
+		}
 		return b
 	}
 	s.log.Error("spooled events can't be read back; they are lost", "job", s.jobID, "events", s.spooled, "file", s.spool.f.Name(), "error", err)
@@ -137,7 +140,7 @@ func (s *sender) unspool() *batch {
 	s.q.stats.Dropped += s.spooled
 	s.q.settle(s.spooled)
 	s.q.mu.Unlock()
-	s.dropSpool(s.spool.refuse())
+	s.dropSpool(s.spool.putAside(damagedSuffix))
 	return nil
 }
 
@@ -205,11 +208,15 @@ func (s *sender) acknowledged(b *batch) {
 	s.q.settle(int64(len(b.events)))
 	s.q.mu.Unlock()
 	b.bytes = 0
-	if !b.spooled || s.spool == nil {
-		return
+	if b.spooled {
+		s.spooled -= int64(len(b.events))
 	}
-	s.spooled -= int64(len(b.events))
-	if s.spool.drained() {
+	s.tidySpool()
+}
+
+// tidySpool removes the spool file once everything in it is acknowledged.
+func (s *sender) tidySpool() {
+	if s.spool != nil && s.spool.drained() && s.current == nil {
 		s.dropSpool(s.spool.remove())
 	}
 }
@@ -262,7 +269,7 @@ func (s *sender) refuse(err error) error {
 	s.current, s.parked = nil, nil
 	if s.spool != nil {
 		s.stray(s.spooled, 0)
-		s.dropSpool(s.spool.refuse())
+		s.dropSpool(s.spool.putAside(refusedSuffix))
 	}
 	return err
 }

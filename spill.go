@@ -30,9 +30,10 @@ func (s *sender) spillWhenFull(ctx context.Context) {
 func (s *sender) spill(down int64) error {
 	s.forming.Lock()
 	defer s.forming.Unlock()
-	if s.refused {
+	if s.refused || s.q.holds() <= down {
 		return nil
 	}
+	defer s.tidySpool() // there may have been nothing to write
 	if s.spool == nil {
 		sp, err := createSpool(s.dir, s.jobID, s.of(0), s.spoolBytes)
 		if err != nil {

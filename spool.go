@@ -36,6 +36,7 @@ type spool struct {
 const (
 	spoolSuffix    = ".spool"
 	refusedSuffix  = ".refused"
+	damagedSuffix  = ".damaged"
 	spoolFormat    = 1
 	spoolSyncEvery = time.Second
 	frameHeader    = 8
@@ -174,6 +175,13 @@ func (s *spool) frame(at int64) ([]byte, error) {
 	return payload, nil
 }
 
+// wholeFrame reports whether the file is long enough for the frame at the offset.
+func (s *spool) wholeFrame(at int64) bool {
+	var head [frameHeader]byte
+	_, err := s.f.ReadAt(head[:], at)
+	return err == nil && at+frameHeader+int64(binary.LittleEndian.Uint32(head[:])) <= s.size
+}
+
 func torn(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return errTorn
@@ -192,11 +200,11 @@ func (s *spool) remove() error {
 	return errors.Join(s.f.Close(), os.Remove(s.f.Name()))
 }
 
-// refuse closes the file and puts it aside: its events can't be appended any
-// more, but people may want to see them.
-func (s *spool) refuse() error {
+// putAside closes the file and renames it: its events can't be appended, but
+// people may want to see them.
+func (s *spool) putAside(suffix string) error {
 	path := s.f.Name()
-	return errors.Join(s.f.Close(), os.Rename(path, path+refusedSuffix))
+	return errors.Join(s.f.Close(), os.Rename(path, path+suffix))
 }
 
 func appendBatch(dst []byte, b *batch) []byte {
@@ -257,7 +265,9 @@ type spoolContents struct {
 	origin mapping // of the batches in it
 	from   int64   // number of the first batch that may not be appended yet
 	events int64
-	torn   int64 // bytes behind the last whole frame
+	torn   int64 // bytes behind the last good frame
+	// damaged says that those are not just the beginning of one more frame.
+	damaged bool
 }
 
 // openSpool opens a file that another process, or an earlier handler, left.
@@ -302,6 +312,7 @@ func (s *spool) load() (*spoolContents, error) {
 		}
 	}
 	c.torn = s.size - at
+	c.damaged = c.torn > 0 && s.wholeFrame(at)
 	s.size = at
 	if c.head.Format != spoolFormat {
 		return nil, fmt.Errorf("no spool file of format %d", spoolFormat)

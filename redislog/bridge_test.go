@@ -188,7 +188,7 @@ func testBothWays(t *testing.T, bridges []*Bridge, at, viewedAt *redistest.Redis
 		job := "both-" + strconv.Itoa(j)
 		checkLog(t, readAll(t, store, job, 2*each), each)
 		mustAppend(t, store, job, done())
-		checkChannel(t, viewers[j], each)
+		checkChannel(t, publisher, viewers[j], job, each)
 		if events := readAll(t, store, job, 2*each+1); len(events) != 2*each+1 {
 			t.Errorf("%s has %d events; want %d", job, len(events), 2*each+1)
 		}
@@ -235,17 +235,27 @@ func checkLog(t testing.TB, events []tidings.Event, each int) {
 	}
 }
 
-// checkChannel reads the channel up to the mirrored done.
-func checkChannel(t testing.TB, viewer *redistest.Conn, each int) {
+// checkChannel reads the channel until everything is there, and a last message
+// that nothing should come before. In a Cluster, what different servers publish
+// may overtake each other.
+func checkChannel(t testing.TB, publisher, viewer *redistest.Conn, job string, each int) {
 	t.Helper()
-	notes, words := 0, 0
-	for {
+	notes, words, dones := 0, 0, 0
+	for fenced := false; ; {
+		if !fenced && notes == each && words == each && dones == 1 {
+			fenced = true
+			if _, err := publisher.Do("PUBLISH", "job:"+job+":events", `{"event":"fence","data":{}}`); err != nil {
+				t.Fatal(err)
+			}
+		}
 		switch m := receive(t, viewer); {
-		case m.Event == "done":
-			if words != each || notes != each {
-				t.Errorf("the channel had %d messages and %d mirrored events; want %d of each", words, notes, each)
+		case m.Event == "fence":
+			if notes != each || words != each || dones != 1 {
+				t.Errorf("the channel had %d messages, %d mirrored events and %d ends; want %d, %[4]d and 1", words, notes, dones, each)
 			}
 			return
+		case m.Event == "done" && m.Mark != "":
+			dones++
 		case m.Event == "thought" && m.Mark == "":
 			words++
 		case m.Event == "custom" && m.Mark != "" && string(m.Data) == fmt.Sprintf(`{"n":%d}`, notes):

@@ -47,13 +47,19 @@ func (c *Nodes) join() {
 	}
 }
 
-// AwaitHealthy waits until every node sees all the others and all slots served.
+// AwaitHealthy waits until every node sees all the others and all slots served,
+// and is connected to each: what is published goes over these connections.
 func (c *Nodes) AwaitHealthy() {
 	c.t.Helper()
 	for _, node := range c.Nodes {
 		await(c.t, "the cluster is complete in the eyes of "+node.Addr(), func() bool {
 			info, err := ask(node.Addr(), "CLUSTER", "INFO")
-			return err == nil && field(info, "cluster_state") == "ok" &&
+			if err != nil {
+				return false
+			}
+			links, err := ask(node.Addr(), "CLUSTER", "NODES")
+			return err == nil && strings.Count(links, " connected") == len(c.Nodes) &&
+				!strings.Contains(links, "handshake") && field(info, "cluster_state") == "ok" &&
 				field(info, "cluster_known_nodes") == strconv.Itoa(len(c.Nodes)) &&
 				field(info, "cluster_slots_ok") == strconv.Itoa(slots)
 		})

@@ -15,12 +15,10 @@ import (
 // Feed reads the changes of all jobs, as [tidings.Store] does, and resumes by
 // itself.
 func (c *Client) Feed(ctx context.Context, after string) (tidings.Feed, error) {
-	f := &feed{cursor: after, queue: newQueue[tidings.Change](), stopped: make(chan struct{})}
+	f := &feed{queue: newQueue[tidings.Change](), stopped: make(chan struct{})}
 	query := url.Values{}
-	if after == tidings.FeedLatest {
-		// It is a place only until the first change: then that is resumed after.
+	if after != "" { // until the first change, which is then resumed after
 		query.Set("after", after)
-		f.cursor = ""
 	}
 	f.sub = subscription{
 		c:       c,

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"tidings"
+)
+
+// describe gives an event's line, without time and indentation, and its
+// colour. An empty line is not shown.
+func (p *printer) describe(e *tidings.Event, d *shown) (code, text string) {
+	switch e.Type {
+	case tidings.TypePhaseUpdate:
+		return p.describePhase(e, d)
+	case tidings.TypeToolCall:
+		p.began["tool:"+d.CallID+d.RunID] = e.Time
+		return cyan, joinNonEmpty("  ", "→ "+d.Tool, raw(first(d.Input, d.Arguments)))
+	case tidings.TypeToolResult:
+		return p.describeToolResult(e, d)
+	case tidings.TypeThought:
+		return p.describeThought(e, d)
+	case tidings.TypeError:
+		return red, joinNonEmpty(" ", "✗", d.Scope, "error:", raw(d.Error))
+	case tidings.TypeDone:
+		return bold + ";" + green, "■ done" + aside(p.took(e, d, "job"), tokens(d.Usage))
+	case tidings.TypeCancelled:
+		return bold + ";" + yellow, joinNonEmpty(": ", "■ cancelled", d.Reason)
+	case tidings.TypeCancelRequested:
+		text := "! asked to stop"
+		if d.By != "" {
+			text += " by " + d.By
+		}
+		return yellow, joinNonEmpty(": ", text, d.Reason)
+	case tidings.TypeCustom:
+		return "", describeCustom(e, d)
+	case tidings.TypeTaskQueued, tidings.TypeTaskStarted, tidings.TypeTaskProgress,
+		tidings.TypeTaskRetried, tidings.TypeTaskCompleted, tidings.TypeTaskFailed:
+		return blue, joinNonEmpty("  ", "# "+e.Type, d.Task, d.Message, raw(d.Error))
+	}
+	return "", "· " + e.Type + "  " + string(e.Data)
+}
+
+// raw is a JSON string's content, or another value as it stands.
+func raw(value json.RawMessage) string {
+	var s string
+	if json.Unmarshal(value, &s) == nil {
+		return s
+	}
+	return string(value)
+}
+
+func first(values ...json.RawMessage) json.RawMessage {
+	for _, v := range values {
+		if len(v) > 0 {
+			return v
+		}
+	}
+	return nil
+}
+
+// aside puts what there is into brackets.
+func aside(parts ...string) string {
+	if text := joinNonEmpty(" · ", parts...); text != "" {
+		return "  (" + text + ")"
+	}
+	return ""
+}
+
+func (p *printer) describePhase(e *tidings.Event, d *shown) (code, text string) {
+	name := joinNonEmpty(" ", d.Phase, quotedName(d))
+	key := "phase:" + d.RunID + "\x00" + d.Phase
+	switch d.Status {
+	case "started", "resumed":
+		p.began[key] = e.Time
+		return bold, joinNonEmpty(": ", "▸ "+name+suffix(d.Status == "resumed", " (resumed)"), d.Message)
+	case "completed":
+		return green, "✓ " + name + aside(p.took(e, d, key))
+	case "failed":
+		return red, joinNonEmpty(": ", "✗ "+name+aside(p.took(e, d, key)), first2(raw(d.Error), d.Message))
+	case "interrupted":
+		return yellow, joinNonEmpty(": ", "‖ "+name+" waits for input", d.Message)
+	case "queued":
+		return dim, "○ queued" + suffix(d.Name != "", " "+d.Name)
+	}
+	progress := ""
+	if d.Progress != nil {
+		progress = fmt.Sprintf("%.0f %%", *d.Progress*100)
+	}
+	return "", "· " + joinNonEmpty("  ", joinNonEmpty(" ", name, statusWord(d.Status)), progress, first2(d.Message, d.Content))
+}
+
+// quotedName is the run's name where the phase does not say it.
+func quotedName(d *shown) string {
+	if d.Name == d.Phase {
+		return ""
+	}
+	return d.Name
+}
+
+func statusWord(status string) string {
+	if status == "progress" {
+		return ""
+	}
+	return status
+}
+
+func suffix(when bool, text string) string {
+	if when {
+		return text
+	}
+	return ""
+}
+
+func first2(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+func (p *printer) describeToolResult(e *tidings.Event, d *shown) (code, text string) {
+	name := d.Tool + aside(p.took(e, d, "tool:"+d.CallID+d.RunID))
+	if len(d.Error) > 0 && string(d.Error) != "null" {
+		return red, joinNonEmpty("  ", "✗ "+name, raw(d.Error))
+	}
+	return "", joinNonEmpty("  ", "← "+name, raw(d.Output))
+}
+
+// describeThought shows a model's turn that has no text, or its start.
+func (p *printer) describeThought(e *tidings.Event, d *shown) (code, text string) {
+	key := "thought:" + streamKey(d)
+	if d.Status == "started" {
+		p.began[key] = e.Time
+		if d.Model == "" {
+			return "", ""
+		}
+		return dim, "… " + d.Model
+	}
+	return dim, "» " + joinNonEmpty(" ", d.Model, "ended") + aside(p.took(e, d, key), tokens(d.Usage))
+}
+
+// describeCustom shows the lines of a wrapped program as they are, and
+// anything else by name and value.
+func describeCustom(e *tidings.Event, d *shown) string {
+	var line struct {
+		Stream string `json:"stream"`
+		Line   string `json:"line"`
+	}
+	if d.Name == outputName && json.Unmarshal(d.Value, &line) == nil {
+		if line.Stream == "stderr" {
+			return "2| " + line.Line
+		}
+		return " | " + line.Line
+	}
+	if d.Name == "" {
+		return "· custom  " + string(e.Data)
+	}
+	return "· " + joinNonEmpty("  ", d.Name, raw(d.Value))
+}
+
+// outputName is the name of the custom event that "tidings run" makes of a
+// line of output.
+const outputName = "output"

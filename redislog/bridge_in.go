@@ -67,7 +67,7 @@ func (b *Bridge) hearingChanged() {
 
 // probe is a channel on which the subscription hears itself: a connection may
 // go deaf after a failover without an error.
-func (b *Bridge) probe() string { return "tidings:probe:" + b.node + ":bridge" }
+func (b *Bridge) probe() string { return "{tidings:probe}:" + b.node + ":bridge" }
 
 // listen makes one subscription, says when it stands, and serves it until it
 // breaks.

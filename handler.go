@@ -164,7 +164,7 @@ func Start(ctx context.Context, jobID string, to Appender, opts *HandlerOptions)
 	h.sends, h.abort = context.WithCancelCause(context.WithoutCancel(ctx))
 	h.alive, h.die = context.WithCancelCause(h.sends)
 	h.sender = &sender{
-		to: to, jobID: jobID, q: h.q, log: h.log, ownEpoch: o.Epoch == 0,
+		to: to, jobID: jobID, q: h.q, log: h.log, ownEpoch: o.Epoch == 0, fresh: true,
 		first: func() { close(h.acked) }, stop: h.stopped, dir: o.SpoolDir, spoolBytes: o.SpoolBytes,
 		mapping: mapping{producer: newProducer(o.ProducerID, o.Epoch)},
 	}

@@ -30,24 +30,28 @@ type PublisherOptions struct {
 // batches, so that a batch whose reply was lost is sent again without giving a
 // duplicate. For agents, which must not wait, there is [Handler].
 //
+// It remembers every job that it published to, in about 200 bytes, until
+// [Publisher.Forget]; with an epoch of its own also no longer than until the
+// job's terminal event.
+//
 // Safe for concurrent use: the batches of one job are appended one after
 // another, those of different jobs at the same time.
 type Publisher struct {
 	to       Appender
-	producer Producer // Seq unused
+	ownEpoch bool // the epoch was not given
 
-	mu   sync.Mutex
-	jobs map[string]*publisherJob
+	mu       sync.Mutex
+	producer Producer // of the first batch of a job
+	jobs     map[string]*publisherJob
 }
 
 // publisherJob holds the place of one job's next batch. The token channel is a
 // lock that a waiting Publish can give up on.
 type publisherJob struct {
 	token   chan struct{}
-	users   int // under Publisher.mu: Publish calls that hold or await the token
-	seq     int64
-	epoch   int64
-	unknown *Batch // sent, but given up on without a reply
+	next    Producer // of the next batch
+	unknown *Batch   // sent, but given up on without a reply
+	fresh   bool     // nothing was sent that the store may have taken
 }
 
 // NewPublisher makes a publisher that writes to a store, or to a server by a
@@ -57,7 +61,7 @@ func NewPublisher(to Appender, opts *PublisherOptions) *Publisher {
 	if opts != nil {
 		o = *opts
 	}
-	return &Publisher{to: to, producer: newProducer(o.ProducerID, o.Epoch), jobs: map[string]*publisherJob{}}
+	return &Publisher{to: to, ownEpoch: o.Epoch == 0, producer: newProducer(o.ProducerID, o.Epoch), jobs: map[string]*publisherJob{}}
 }
 
 func newProducer(id string, epoch int64) Producer {
@@ -95,7 +99,6 @@ func (p *Publisher) Publish(ctx context.Context, jobID string, events ...Event) 
 		return Receipt{}, err
 	}
 	j := p.job(jobID)
-	defer p.release(jobID, j)
 	select {
 	case j.token <- struct{}{}:
 	case <-ctx.Done():
@@ -103,48 +106,83 @@ func (p *Publisher) Publish(ctx context.Context, jobID string, events ...Event) 
 	}
 	defer func() { <-j.token }()
 	if j.unknown != nil {
-		if _, err := p.settle(ctx, jobID, j, *j.unknown); err != nil && j.unknown != nil {
+		if _, err := p.settle(ctx, jobID, j, *j.unknown); j.unknown != nil {
 			return Receipt{}, err
 		}
 	}
-	return p.settle(ctx, jobID, j, b)
+	r, err := p.settle(ctx, jobID, j, b)
+	if err == nil && p.ownEpoch && b.Events[len(b.Events)-1].Terminal() {
+		p.Forget(jobID)
+	}
+	return r, err
 }
 
-// job gives the state of a job and counts its user.
+// job gives what is known of a job.
 func (p *Publisher) job(jobID string) *publisherJob {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	j := p.jobs[jobID]
 	if j == nil {
-		j = &publisherJob{token: make(chan struct{}, 1), epoch: p.producer.Epoch}
+		j = &publisherJob{token: make(chan struct{}, 1), next: p.producer, fresh: true}
 		p.jobs[jobID] = j
 	}
-	j.users++
 	return j
 }
 
-func (p *Publisher) release(string, *publisherJob) {}
+// Forget frees what the publisher remembers of a job. Don't call it while a
+// Publish to the job is under way. A later Publish to the job is a new start.
+func (p *Publisher) Forget(jobID string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.jobs, jobID)
+	if p.ownEpoch {
+		p.producer.Epoch = nextEpoch() // or its batches would pass for those before
+	}
+}
 
 // settle appends the batch under the job's next sequence, repeating it until
-// the store says what became of it.
+// the store says what became of it or ctx ends; then it is kept as unknown.
 func (p *Publisher) settle(ctx context.Context, jobID string, j *publisherJob, b Batch) (Receipt, error) {
 	var pause backoff
+	reset := false
 	for {
-		b.Producer = &Producer{ID: p.producer.ID, Epoch: j.epoch, Seq: j.seq}
+		producer := j.next
+		b.Producer = &producer
 		r, err := p.to.Append(ctx, jobID, b)
-		if err == nil {
-			j.seq++
+		var sequence *SequenceError
+		switch {
+		case err == nil && r.Duplicate && j.fresh:
+			// Not ours: an earlier start had the same epoch. Ask for its count.
+			j.next.Seq = MaxProducerNumber
+			continue
+		case err == nil:
+			j.fresh = false
+			j.next.Seq++
 			j.unknown = nil
 			return r, nil
-		}
-		if refused(err) {
+		case errors.As(err, &sequence) && !reset:
+			// The store has lost its memory of this producer.
+			reset = true
+			p.renumber(j, sequence)
+			continue
+		case refused(err):
 			j.unknown = nil
 			return Receipt{}, err
 		}
-		j.unknown = &b
+		j.unknown, j.fresh = &b, false
 		if waitErr := pause.wait(ctx); waitErr != nil {
 			return Receipt{}, errors.Join(waitErr, err)
 		}
+	}
+}
+
+// renumber takes up the store's count: in a higher epoch, or, if the epoch is
+// the caller's, in the same.
+func (p *Publisher) renumber(j *publisherJob, err *SequenceError) {
+	if p.ownEpoch {
+		j.next.Epoch, j.next.Seq = max(nextEpoch(), j.next.Epoch+1), 0
+	} else {
+		j.next.Seq = err.Expected
 	}
 }
 

@@ -23,6 +23,7 @@ type sender struct {
 	log   *slog.Logger
 
 	ownEpoch bool // the epoch was not given, so a higher one may be taken
+	fresh    bool // nothing was sent yet, so nothing can be a duplicate
 	first    func()
 	stop     func(error) // the store refuses this producer or job for good
 
@@ -226,9 +227,13 @@ func (s *sender) tidySpool() {
 func (s *sender) deliver(ctx context.Context, b *batch) error {
 	var pause backoff
 	for try := 0; ; try++ {
-		err := s.try(ctx, b.events, s.of(b.number))
+		duplicate, err := s.try(ctx, b.events, s.of(b.number))
 		switch s.judge(err) {
 		case written:
+			if duplicate && s.fresh && try == 0 {
+				s.follow(b.number)
+				continue
+			}
 			s.count(int64(len(b.events)), try)
 			return nil
 		case unfit:
@@ -314,7 +319,7 @@ func (s *sender) judge(err error) outcome {
 }
 
 // try appends once. A panic of the appender is an error like any other.
-func (s *sender) try(ctx context.Context, events []Event, p Producer) (err error) {
+func (s *sender) try(ctx context.Context, events []Event, p Producer) (duplicate bool, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("the appender panicked: %v", v)
@@ -322,8 +327,18 @@ func (s *sender) try(ctx context.Context, events []Event, p Producer) (err error
 	}()
 	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 	defer cancel()
-	_, err = s.to.Append(ctx, s.jobID, Batch{Events: events, Producer: &p})
-	return err
+	r, err := s.to.Append(ctx, s.jobID, Batch{Events: events, Producer: &p})
+	return r.Duplicate, err
+}
+
+// follow makes the batch ask for the store's count of this producer. It was
+// taken for one of an earlier start with the same epoch, as a task has that its
+// queue delivers again without counting: going on behind that start's batches
+// loses nothing.
+func (s *sender) follow(number int64) {
+	p := s.of(number)
+	s.log.Warn("the producer's epoch was used by an earlier start of the job; going on behind it", "job", s.jobID, "producer", p.ID, "epoch", p.Epoch)
+	s.set(number, p.Epoch, MaxProducerNumber)
 }
 
 // renumber takes up the count of a store that lost its memory of this producer:
@@ -382,7 +397,7 @@ func (s *sender) deliverOne(ctx context.Context, b *batch, one []Event, seq int6
 	for try := 0; ; try++ {
 		p := s.of(b.number)
 		p.Seq = seq
-		err := s.try(ctx, one, p)
+		_, err := s.try(ctx, one, p)
 		switch s.judge(err) {
 		case written:
 			s.count(1, try)
@@ -412,6 +427,7 @@ func (s *sender) count(events int64, try int) {
 	s.q.mu.Lock()
 	s.q.stats.Sent += events
 	s.q.mu.Unlock()
+	s.fresh = false
 	if s.first != nil {
 		s.first()
 		s.first = nil

@@ -157,8 +157,7 @@ func (o optional[T]) pointer() *T { return &o.value }
 // gets the same summary. Data of an unexpected shape counts as absent.
 func (j *Job) Apply(e *Event) {
 	var d fields
-	// Token deltas are most of a log and say nothing to the fold.
-	if e.Type != TypeThought || bytes.Contains(e.Data, []byte(`"usage"`)) {
+	if e.tellsFold() {
 		_ = json.Unmarshal(e.Data, &d)
 	}
 	if j.Events == 0 {
@@ -177,6 +176,18 @@ func (j *Job) Apply(e *Event) {
 	if e.Terminal() {
 		j.Closed = true
 	}
+}
+
+// tellsFold reports whether the fold looks at the event's data. Token deltas,
+// and what tools take and give, are most of a log and say nothing to it.
+func (e *Event) tellsFold() bool {
+	switch e.Type {
+	case TypeToolCall, TypeToolResult, TypeCustom, TypeState:
+		return false
+	case TypeThought:
+		return bytes.Contains(e.Data, []byte(`"usage"`))
+	}
+	return true
 }
 
 // applyFacts takes over what the event says besides the status.

@@ -43,7 +43,9 @@ type Reader interface {
 	// Job gives the summary of one job, or [ErrUnknownJob].
 	Job(ctx context.Context, jobID string) (Job, error)
 
-	// Jobs lists jobs, the newest first.
+	// Jobs lists jobs, the newest first. It may lag a moment behind appends, as
+	// [Reader.Job] does not. Paging gives every job that was there when it began
+	// once, whatever comes meanwhile. A malformed cursor is an [*InvalidError].
 	Jobs(ctx context.Context, q JobsQuery) (JobsPage, error)
 }
 
@@ -156,10 +158,13 @@ type Follower interface {
 	// least one, in order. [io.EOF] says that the log has ended and everything
 	// was given. [*GapError] and [*RewoundError] are told once, and the
 	// following Next goes on from what is still held. [ErrUnknownJob] says that
-	// the job was deleted. While a store is unreachable Next goes on waiting.
+	// the job was deleted. While a store is unreachable Next goes on waiting. If
+	// ctx ends, nothing is lost: the following Next goes on.
 	Next(ctx context.Context) ([]Event, error)
 	// Incarnation of the log that the last events came from.
 	Incarnation() string
+	// Close makes a waiting Next, and every later one, fail with an error that
+	// is not io.EOF. Closing twice is harmless.
 	Close() error
 }
 

@@ -3,6 +3,7 @@ package logtest
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"io"
 	"slices"
@@ -50,6 +51,11 @@ func newMemory(broken string, r tidings.Retention) *memory {
 }
 
 func (m *memory) reopened() *memory {
+	if m.broken == "reopening" {
+		for _, l := range m.jobs {
+			l.producers = map[string]tidings.ProducerState{}
+		}
+	}
 	return &memory{shelf: m.shelf, broken: m.broken, retention: m.retention, closed: make(chan struct{})}
 }
 
@@ -167,10 +173,20 @@ func (m *memory) write(l *memoryLog, ev tidings.Event) tidings.ID {
 		ev.Time = now
 	}
 	ev.Time = ev.Time.UTC().Truncate(time.Microsecond)
+	if m.broken == "time" {
+		ev.Time = ev.Time.Truncate(time.Millisecond)
+	}
+	if m.broken == "data" {
+		var v any
+		_ = json.Unmarshal(ev.Data, &v)
+		ev.Data, _ = json.Marshal(v)
+	}
 	if len(ev.Data) == 0 {
 		ev.Data = []byte("{}")
 	}
-	l.job.Apply(&ev)
+	if m.broken != "fold" || ev.Type != tidings.TypeCancelRequested {
+		l.job.Apply(&ev)
+	}
 	if m.broken == "drop" && l.job.Events%17 == 0 {
 		return ev.ID
 	}
@@ -304,6 +320,9 @@ func (m *memory) Jobs(ctx context.Context, q tidings.JobsQuery) (tidings.JobsPag
 		}
 		if len(p.Jobs) == limit {
 			p.NextCursor = strconv.Itoa(below)
+			if m.broken == "paging" {
+				p.NextCursor = strconv.Itoa(below - 1)
+			}
 			break
 		}
 		p.Jobs = append(p.Jobs, l.job)
@@ -433,7 +452,7 @@ func (f *memoryFollower) look() ([]tidings.Event, error) {
 	if f.m.isClosed() {
 		return nil, tidings.ErrStoreClosed
 	}
-	if l.deleted {
+	if l.deleted && f.m.broken != "deletion" {
 		return nil, tidings.ErrUnknownJob
 	}
 	if err := f.m.check(l, f.cursor); err != nil {

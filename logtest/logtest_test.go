@@ -14,7 +14,7 @@ import (
 func TestSuite(t *testing.T) {
 	h := harness(os.Getenv(breakVariable))
 	if os.Getenv(breakVariable) != "" {
-		h.Timeout = 5 * time.Second
+		h.Timeout = 2 * time.Second
 	}
 	Run(t, h)
 }

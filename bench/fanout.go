@@ -6,15 +6,10 @@ import (
 	"time"
 )
 
-// settle is how long memory is left to itself before it is read.
-const settle = 4 * time.Second
-
+// settle leaves memory to itself before it is read. What connecting left behind
+// goes with Go's next collection, which an idle server does every two minutes.
 func (b *bench) settle(ctx context.Context) error {
-	d := settle
-	if b.quick {
-		d = 200 * time.Millisecond
-	}
-	return sleepUntil(ctx, time.Now().Add(d))
+	return sleepUntil(ctx, time.Now().Add(b.wait))
 }
 
 // runFanout measures what a quiet viewer holds and what a delivery costs.

@@ -35,6 +35,7 @@ type settings struct {
 	soak     time.Duration
 	viewers  int
 	history  int
+	wait     time.Duration
 	quick    bool
 	verbose  bool
 }
@@ -110,12 +111,14 @@ func parseFlags(args []string) (settings, error) {
 	f.DurationVar(&s.soak, "soak", 2*time.Minute, "of the soak")
 	f.IntVar(&s.viewers, "viewers", 2000, "viewers of fanout and connections; storm and soak take half")
 	f.IntVar(&s.history, "history", 100_000, "events of the long job")
+	f.DurationVar(&s.wait, "settle", 4*time.Second, "how long viewers are quiet before memory is read; 150s lets Go collect what connecting left")
 	f.BoolVar(&s.quick, "quick", false, "small numbers, to see that everything works")
 	f.BoolVar(&s.verbose, "v", false, "show what the servers log")
 	if err := f.Parse(args); err != nil {
 		return s, err
 	}
 	if s.quick {
+		s.wait = 200 * time.Millisecond
 		s.duration, s.soak, s.viewers, s.history = 500*time.Millisecond, 5*time.Second, 100, 5000
 	}
 	if f.NArg() > 0 {

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -69,6 +70,7 @@ func freeAddr() (string, error) {
 func (w *workshop) start(addr, name string, args ...string) (*process, error) {
 	p := &process{cmd: exec.Command(name, args...), addr: addr, done: make(chan struct{})}
 	p.cmd.Dir = w.dir
+	p.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "TIDINGS_") })
 	p.cmd.SysProcAttr = dieWithParent()
 	if w.verbose {
 		p.cmd.Stdout, p.cmd.Stderr = os.Stderr, os.Stderr

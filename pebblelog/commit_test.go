@@ -276,16 +276,16 @@ func TestLimits(t *testing.T) {
 // A batch larger than what Pebble holds in memory.
 func TestHugeBatch(t *testing.T) {
 	if testing.Short() {
-		t.Skip("writes 40 MiB")
+		t.Skip("writes 20 MiB")
 	}
 	s := open(t, t.TempDir(), quiet())
 	var events []tidings.Event
-	for range 40 {
+	for range 20 {
 		events = append(events, event("custom", `"`+strings.Repeat("x", 1<<20)+`"`))
 	}
 	appendTo(t, s, "job", events...)
-	if got := len(readAll(t, s, "job")); got != 40 {
-		t.Errorf("%d events; want 40", got)
+	if got := len(readAll(t, s, "job")); got != 20 {
+		t.Errorf("%d events; want 20", got)
 	}
 	checkConsistent(t, s)
 }

@@ -2,22 +2,23 @@ package redislog
 
 import (
 	"context"
-	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/redis/rueidis"
 
 	"tidings"
+	"tidings/wire"
 )
 
 // announcement is what the scripts publish of a log:
 //
-//	e <incarnation> <last ID before> <last ID>\n, then for each event
-//	<ID> <length of type> <of timestamp> <of envelope>\n<type><timestamp><envelope>
+//	e <incarnation> <last ID before> <last ID>
+//	<ID>        of each event,
+//	<envelope>  and its envelope
 //
 // or "d <incarnation>" when the job was deleted. The events are left out if
-// they are too many bytes.
+// they are too many bytes, or if nobody listens.
 type announcement struct {
 	incarnation string
 	prev, last  tidings.ID
@@ -49,8 +50,11 @@ func (a *announcement) decode(jobID string) ([]tidings.Event, bool) {
 	a.once.Do(func() {
 		rest := a.body
 		for rest != "" {
-			var e tidings.Event
-			if e, rest, a.ok = cutEvent(jobID, rest); !a.ok {
+			var id, envelope string
+			id, rest, _ = strings.Cut(rest, "\n")
+			envelope, rest, _ = strings.Cut(rest, "\n")
+			e, err := parseAnnounced(jobID, id, envelope)
+			if err != nil {
 				return
 			}
 			a.events = append(a.events, e)
@@ -60,24 +64,32 @@ func (a *announcement) decode(jobID string) ([]tidings.Event, bool) {
 	return a.events, a.ok
 }
 
-func cutEvent(jobID, text string) (e tidings.Event, rest string, ok bool) {
-	head, rest, found := strings.Cut(text, "\n")
-	words := strings.Split(head, " ")
-	if !found || len(words) != 4 {
-		return e, "", false
+// parseAnnounced reads an event from its envelope alone.
+func parseAnnounced(jobID, idText, envelope string) (tidings.Event, error) {
+	id, err := tidings.ParseID(idText)
+	if err != nil {
+		return tidings.Event{}, err
 	}
-	var fields [3]string
-	for i := range fields {
-		n, err := strconv.Atoi(words[1+i])
-		if err != nil || n < 0 || n > len(rest) {
-			return e, "", false
-		}
-		fields[i], rest = rest[:n], rest[n:]
+	eventType, timestamp := peekEnvelope(jobID, envelope)
+	e, ok := ownEntry(jobID, id, []rueidis.XRangeFieldValue{
+		{Field: wire.FieldEventType, Value: eventType}, {Field: wire.FieldTimestamp, Value: timestamp}, {Field: wire.FieldData, Value: envelope}})
+	if !ok {
+		e = wire.ParseEntry(jobID, id, []string{wire.FieldData, envelope})
 	}
-	e, err := parseEntry(jobID, rueidis.XRangeSlice{ID: words[0], FieldValues: []rueidis.XRangeFieldValue{
-		{Field: "event_type", Value: fields[0]}, {Field: "timestamp", Value: fields[1]}, {Field: "data", Value: fields[2]},
-	}})
-	return e, rest, err == nil
+	return e, nil
+}
+
+// peekEnvelope guesses type and timestamp from where they stand in an envelope
+// of this package. A wrong guess is noticed by ownEntry.
+func peekEnvelope(jobID, envelope string) (eventType, timestamp string) {
+	rest, _ := strings.CutPrefix(envelope, `{"event_type":"`)
+	eventType, _, _ = strings.Cut(rest, `"`)
+	const length = len("2026-11-24T09:20:01.234567Z")
+	end := len(envelope) - len(`","job_id":}`) - len(wire.AppendString(nil, jobID))
+	if end < length {
+		return eventType, ""
+	}
+	return eventType, envelope[end-length : end]
 }
 
 // announcements keeps one subscribed connection a shard, whatever the number

@@ -86,9 +86,7 @@ func (s *Store) appendArgs(jobID string, b *tidings.Batch) ([]tidings.Event, []s
 		if e.Time.IsZero() {
 			e.Time = time.Now()
 		}
-		if len(e.Data) == 0 {
-			e.Data = []byte("{}")
-		}
+		e.Data = compacted(e.Data)
 		if size += len(e.Data); size > s.opts.MaxBatchBytes {
 			return nil, nil, &tidings.TooLargeError{What: "batch", Limit: int64(s.opts.MaxBatchBytes)}
 		}

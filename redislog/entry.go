@@ -68,14 +68,23 @@ func ownEntry(jobID string, id tidings.ID, fields []rueidis.XRangeFieldValue) (t
 	if !ok || !json.Valid(data) || !utf8.Valid(data) {
 		return tidings.Event{}, false
 	}
-	if e.Data = data; !isCompact(data) {
-		var out bytes.Buffer
-		if json.Compact(&out, data) != nil {
-			return tidings.Event{}, false
-		}
-		e.Data = out.Bytes()
-	}
+	e.Data = compacted(data)
 	return e, true
+}
+
+// compacted is valid JSON without white space between its tokens; none is {}.
+func compacted(data json.RawMessage) json.RawMessage {
+	if len(data) == 0 {
+		return json.RawMessage("{}")
+	}
+	if isCompact(data) {
+		return data
+	}
+	var out bytes.Buffer
+	if err := json.Compact(&out, data); err != nil {
+		return data // can't be: it is valid
+	}
+	return out.Bytes()
 }
 
 // envelopeOf is what stands before and behind an event's data.

@@ -28,22 +28,23 @@ if stale then return { 'fenced', number(stale) } end
 if log['end'] then return { 'closed', log['end'] } end
 if expected then return { 'sequence', number(expected) } end
 
-local reply, told, size = { 'ok', log.inc, log.last }, {}, 0
+-- Where it can be known that nobody listens, the announcement is but a line.
+local tell = publish ~= ''
+if publish == 'SPUBLISH' then tell = redis.call('PUBSUB', 'SHARDNUMSUB', channel)[2] > 0 end
+local reply, told, size, n = { 'ok', log.inc, log.last }, { '' }, 0, 0
 local id
 for i = 9, #ARGV, 3 do
   local data = ARGV[i + 2]
   id = redis.call('XADD', STREAM, '*', 'event_type', ARGV[i], 'timestamp', ARGV[i + 1], 'data', data)
-  reply[#reply + 1] = id
-  size = size + #data
-  if size <= most then
-    told[#told + 1] = id .. ' ' .. #ARGV[i] .. ' ' .. #ARGV[i + 1] .. ' ' .. #data .. '\n'
-    told[#told + 1] = ARGV[i]
-    told[#told + 1] = ARGV[i + 1]
-    told[#told + 1] = data
+  n = n + 1
+  reply[n + 3] = id
+  if tell then
+    size = size + #data
+    if size > most then told, tell = { '' }, false
+    else told[2 * n], told[2 * n + 1] = id, data end
   end
 end
 
-local n = #reply - 3
 local set = { 'last', id, 'n', log.n + n }
 if ends then set[5], set[6] = 'end', id end
 if field then
@@ -53,8 +54,7 @@ end
 redis.call('HSET', META, unpack(set))
 
 if publish ~= '' then
-  if size > most then told = {} end
-  local head = 'e ' .. log.inc .. ' ' .. log.last .. ' ' .. id .. '\n'
-  redis.call(publish, channel, head .. table.concat(told))
+  told[1] = 'e ' .. log.inc .. ' ' .. log.last .. ' ' .. id
+  redis.call(publish, channel, table.concat(told, '\n'))
 end
 return reply

@@ -30,7 +30,10 @@ type OpenAI struct {
 	Key     string       // sent as a bearer token; never part of an error or an event
 	BaseURL string       // empty: [DefaultOpenAIBaseURL]
 	Model   string       // empty: [DefaultOpenAIModel]
-	Client  *http.Client // nil: one that waits at most a minute for an answer to begin
+	Client  *http.Client // nil: a client of its own
+	// Idle is how long the server may be silent, before an answer or within it.
+	// Zero: one minute.
+	Idle time.Duration
 }
 
 // ModelFromEnv gives an [OpenAI] model if OPENAI_API_KEY is set, with
@@ -158,7 +161,25 @@ func (m *OpenAI) plainError(ctx context.Context, err error) error {
 	return fmt.Errorf("the model %s at %s gave no answer: %s", m.Name(), m.host(), text)
 }
 
+// errIdle is what a silent server is given up with.
+var errIdle = errors.New("it stayed silent for too long")
+
 func (m *OpenAI) reply(ctx context.Context, r Request, delta func(string)) (Reply, error) {
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	limit := cmp.Or(m.Idle, time.Minute)
+	idle := time.AfterFunc(limit, func() { giveUp(errIdle) })
+	defer idle.Stop()
+	reply, err := m.exchange(ctx, r, delta, func() { idle.Reset(limit) })
+	if err != nil && errors.Is(context.Cause(ctx), errIdle) {
+		err = errIdle
+	}
+	return reply, err
+}
+
+// exchange sends the request and reads the answer; alive is called for every
+// piece of it.
+func (m *OpenAI) exchange(ctx context.Context, r Request, delta func(string), alive func()) (Reply, error) {
 	body, err := json.Marshal(m.request(r))
 	if err != nil {
 		return Reply{}, err
@@ -178,22 +199,15 @@ func (m *OpenAI) reply(ctx context.Context, r Request, delta func(string)) (Repl
 	if res.StatusCode != http.StatusOK {
 		return Reply{}, statusError(res)
 	}
-	return readReply(res.Body, delta)
+	return readReply(res.Body, delta, alive)
 }
 
 func (m *OpenAI) client() *http.Client {
 	if m.Client != nil {
 		return m.Client
 	}
-	return defaultClient
+	return &http.Client{} // without a time limit: a stream may be long
 }
-
-// defaultClient has no overall time limit: a stream may be long, and ctx ends it.
-var defaultClient = &http.Client{Transport: func() *http.Transport {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.ResponseHeaderTimeout = time.Minute
-	return t
-}()}
 
 func (m *OpenAI) request(r Request) chatRequest {
 	out := chatRequest{Model: m.Name(), Stream: true, StreamOptions: chatOptions{IncludeUsage: true}}
@@ -223,11 +237,12 @@ func statusError(res *http.Response) error {
 }
 
 // readReply puts the chunks of a streamed answer together.
-func readReply(body io.Reader, delta func(string)) (Reply, error) {
+func readReply(body io.Reader, delta func(string), alive func()) (Reply, error) {
 	stream := wire.NewSSEReader(body, maxReplyBytes)
 	var a assembly
 	for {
 		message, err := stream.Next()
+		alive()
 		switch {
 		case errors.Is(err, io.EOF) && a.finish != "": // some servers leave out the last line
 			return a.reply(), nil

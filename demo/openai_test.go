@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"tidings"
 	"tidings/demo"
@@ -190,6 +191,19 @@ func TestAModelStopsWhenItsContextEnds(t *testing.T) {
 	})
 	_, err := model.Reply(ctx, demo.Request{}, func(string) { stop(enough) })
 	if !errors.Is(err, enough) {
+		t.Errorf("error: %v", err)
+	}
+}
+
+func TestAServerThatFallsSilentIsGivenUp(t *testing.T) {
+	model := chatServer(t, func(w http.ResponseWriter, r *http.Request, _ chat) {
+		chunks(w, textChunk("one moment"))
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	model.Idle = 50 * time.Millisecond
+	_, err := model.Reply(t.Context(), demo.Request{}, func(string) {})
+	if err == nil || !strings.Contains(err.Error(), "silent for too long") {
 		t.Errorf("error: %v", err)
 	}
 }

@@ -106,7 +106,10 @@ func recall(messages []Message) knowledge {
 func (k *knowledge) learn(name string, answer []byte) {
 	switch name {
 	case toolListFiles:
-		_ = json.Unmarshal(answer, &k.listing)
+		var l listing
+		if json.Unmarshal(answer, &l) == nil && l.Files >= k.listing.Files { // not one of a part
+			k.listing = l
+		}
 	case toolMeasure:
 		var t totals
 		if json.Unmarshal(answer, &t) != nil || t.Files == 0 {

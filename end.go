@@ -61,7 +61,7 @@ func (h *Handler) fatal(err error) failure {
 
 // brokenOff reports whether err comes of the request to stop.
 func (h *Handler) brokenOff(err error, asked *CancelledError) bool {
-	if errors.Is(err, ErrCancelRequested) {
+	if isError(err, ErrCancelRequested) {
 		return true
 	}
 	// Errors that crossed a framework or a network often keep no more than

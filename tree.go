@@ -187,7 +187,13 @@ func (h *Handler) cause(err error, text string, r *Run) string {
 // matches reports whether err is the told error or wraps it, also if it wraps
 // no more than its text, as errors do that crossed a framework.
 func (t *report) matches(err error, text string) bool {
-	return errors.Is(err, t.err) || (t.text != "" && strings.Contains(text, t.text))
+	return isError(err, t.err) || (t.text != "" && strings.Contains(text, t.text))
+}
+
+// isError is errors.Is for errors of the agent, whose methods may panic.
+func isError(err, target error) (is bool) {
+	defer func() { _ = recover() }()
+	return errors.Is(err, target)
 }
 
 // beneath reports whether r lies below a, or a is nil: the job itself.
@@ -221,8 +227,10 @@ func (e *PanicError) Error() string {
 	return "panic: " + strings.Trim(string(encodeValue(e.Value)), `"`)
 }
 
-// errorKind sorts errors into those that a reader would tell apart.
-func errorKind(err error) string {
+// errorKind sorts errors into those that a reader would tell apart. An error
+// can say its kind itself by a method ErrorKind.
+func errorKind(err error) (kind string) {
+	defer func() { _ = recover() }() // of the error's methods
 	var panicked *PanicError
 	var named interface{ ErrorKind() string }
 	switch {

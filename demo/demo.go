@@ -13,7 +13,7 @@ import (
 )
 
 // DefaultPace lets a study of a small folder take 10 to 20 seconds.
-const DefaultPace = 35 * time.Millisecond
+const DefaultPace = 40 * time.Millisecond
 
 // Config says what to study and where to tell of it.
 type Config struct {

@@ -42,6 +42,7 @@ func (m *Rules) Reply(ctx context.Context, r Request, delta func(string)) (Reply
 	case PhaseWrite:
 		reply.Text = k.overview()
 	}
+	reply.Text = strings.TrimSpace(reply.Text)
 	for i := range reply.Calls {
 		reply.Calls[i].ID = fmt.Sprintf("call_%d", k.answers+i+1)
 		reply.Finish = "tool_calls"
@@ -261,6 +262,9 @@ func (k *knowledge) readCalls() []Call {
 }
 
 func (k *knowledge) found() string {
+	if len(k.manifests)+len(k.entries) == 0 {
+		return "No manifest of a package manager and no entry point. "
+	}
 	direct := 0
 	for _, m := range k.manifests {
 		direct += len(m.Direct)

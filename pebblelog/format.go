@@ -58,12 +58,7 @@ func createFormat(db *pebble.DB) (string, error) {
 		return "", errors.New("it holds a Pebble database, but none that this program made; give another --data folder")
 	}
 	id := randomTag(16)
-	if err := db.Set(keyFormat, formatValue(formatVersion, id), pebble.Sync); err != nil {
-		return "", err
-	}
-	// Pebble begins the first log before it brings a new database to the format
-	// whose logs tell damage from their end. This begins another.
-	return id, db.Flush()
+	return id, db.Set(keyFormat, formatValue(formatVersion, id), pebble.Sync)
 }
 
 func migrate(db *pebble.DB, version int, id string) error {

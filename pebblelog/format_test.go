@@ -144,6 +144,6 @@ func FuzzRecords(f *testing.F) {
 		_, _, _ = parseProducerState(value)
 		_, _, _ = parseFormat(value)
 		_, _ = parseCreatedKey(value)
-		_, _ = walFile{value, 1}.damage()
+		_, _, _ = walFile{value, 1}.damage()
 	})
 }

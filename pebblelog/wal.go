@@ -14,17 +14,18 @@ import (
 
 // After a kill the end of the write-ahead log has to be told from damage in it:
 // what was being written when the process ended is not there, and that is right;
-// what had been synced before must be. A chunk says up to where the log was
-// synced when it was written, so a bad chunk before such a place is damage.
-// Pebble looks for such places only in the blocks after that of the bad chunk,
-// and would drop up to 32 KiB of acknowledged events in silence.
+// what had been synced before must be. The committer begins a record only when
+// the one before is synced; so a bad place before the begin of a good record is
+// damage. Pebble looks for such evidence only from the next block on, and only
+// at how far it had noted the log as synced: it would drop up to 32 KiB of
+// acknowledged events in silence.
 //
 // The format: https://github.com/cockroachdb/pebble/blob/v2.1.7/record/record.go
 const (
 	walBlock        = 32 << 10
 	walHeader       = 4 + 2 + 1           // checksum, length, type
 	walNumberHeader = walHeader + 4       // the low half of the log's number
-	walSyncHeader   = walNumberHeader + 8 // how far the log is synced
+	walSyncHeader   = walNumberHeader + 8 // how far the log was synced
 )
 
 var errDamagedLog = errors.New("write-ahead log is damaged")
@@ -45,8 +46,8 @@ func checkLogs(on vfs.FS, dir string) error {
 			return err
 		}
 		log := walFile{text, uint32(number)}
-		if bad, synced := log.damage(); synced > 0 {
-			return fmt.Errorf("%w: %s is bad at byte %d, and was synced up to %d", errDamagedLog, name, bad, synced)
+		if bad, good, damaged := log.damage(); damaged {
+			return fmt.Errorf("%w: %s is bad at byte %d, and goes on at %d", errDamagedLog, name, bad, good)
 		}
 	}
 	return nil
@@ -67,17 +68,21 @@ type walFile struct {
 	number uint32
 }
 
-// damage gives the first bad chunk and how far the log had been synced when a
-// good one behind it was written; zero if there is none that says more than
-// that the log ends at the bad one.
-func (w walFile) damage() (bad, synced uint64) {
-	at := w.end()
-	for p := at + 1; p+walSyncHeader <= len(w.text); p++ {
-		if _, to, ok := w.chunk(p); ok && to > uint64(at) {
-			return uint64(at), to
+// damage finds a bad chunk that lies before the begin of a good record.
+func (w walFile) damage() (bad, good int, damaged bool) {
+	bad = w.end()
+	for at := bad + 1; at+walNumberHeader <= len(w.text); at++ {
+		if beginsRecord(w.text[at+6]) && w.chunk(at) > 0 {
+			return bad, at, true
 		}
 	}
-	return 0, 0
+	return 0, 0, false
+}
+
+// beginsRecord reports whether a type of chunk is a whole record or the first
+// part of one, and names its log.
+func beginsRecord(chunkType byte) bool {
+	return chunkType == 5 || chunkType == 6 || chunkType == 9 || chunkType == 10
 }
 
 // end is where the first chunk that is not whole begins.
@@ -85,9 +90,9 @@ func (w walFile) end() int {
 	at := 0
 	for {
 		left := walBlock - at%walBlock
-		size, _, ok := w.chunk(at)
+		size := w.chunk(at)
 		switch {
-		case ok:
+		case size > 0:
 			at += size
 		case left < walSyncHeader && at+left <= len(w.text) && allZero(w.text[at:at+left]):
 			at += left // there was no room for another in the block
@@ -97,31 +102,28 @@ func (w walFile) end() int {
 	}
 }
 
-// chunk reads the chunk at a place, if there is a whole one: its size, and how
-// far the log was synced if it says that.
-func (w walFile) chunk(at int) (size int, synced uint64, ok bool) {
+// chunk gives the size of the chunk at a place, or zero if there is no whole
+// one.
+func (w walFile) chunk(at int) int {
 	if at+walHeader > len(w.text) {
-		return 0, 0, false
+		return 0
 	}
 	b := w.text[at:min(len(w.text), at+walBlock-at%walBlock)]
 	if len(b) < walHeader {
-		return 0, 0, false
+		return 0
 	}
 	header := walHeaderSize(b[6])
-	size = header + int(binary.LittleEndian.Uint16(b[4:]))
+	size := header + int(binary.LittleEndian.Uint16(b[4:]))
 	if header == 0 || size > len(b) {
-		return 0, 0, false
+		return 0
 	}
 	if header >= walNumberHeader && binary.LittleEndian.Uint32(b[7:]) != w.number {
-		return 0, 0, false // left over from the log that the file was before
+		return 0 // left over from the log that the file was before
 	}
 	if binary.LittleEndian.Uint32(b) != walChecksum(b[6:size]) {
-		return 0, 0, false
+		return 0
 	}
-	if header == walSyncHeader {
-		synced = binary.LittleEndian.Uint64(b[11:])
-	}
-	return size, synced, true
+	return size
 }
 
 // walHeaderSize is the size of the header of a type of chunk, or zero.

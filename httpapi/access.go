@@ -109,6 +109,7 @@ type recorder struct {
 	status   int
 	bytes    int64
 	hijacked bool
+	bodyRead bool   // to its end
 	broken   bool   // the response must not look complete
 	who      string // as authenticated
 	reason   string // why it failed

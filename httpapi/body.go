@@ -116,6 +116,7 @@ func giveBuffer(buf *bytes.Buffer) {
 // connection's, and must be taken off again: it would end a later wait.
 type watchedBody struct {
 	r       io.Reader
+	rec     *recorder
 	control *http.ResponseController
 	timeout time.Duration
 
@@ -125,7 +126,8 @@ type watchedBody struct {
 }
 
 func (s *Server) watchBody(w http.ResponseWriter, r io.Reader, timeout time.Duration) *watchedBody {
-	return &watchedBody{r: r, control: http.NewResponseController(w), timeout: timeout}
+	rec, _ := w.(*recorder) // ServeHTTP made it
+	return &watchedBody{r: r, rec: rec, control: http.NewResponseController(w), timeout: timeout}
 }
 
 // Read implements [io.Reader].
@@ -134,6 +136,9 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := b.r.Read(p)
+	if errors.Is(err, io.EOF) {
+		b.rec.bodyRead = true
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		b.mu.Lock()
 		defer b.mu.Unlock()

@@ -93,13 +93,13 @@ type lineStream struct {
 
 func (s *Server) appendStream(w http.ResponseWriter, r *http.Request, jobID string) error {
 	body := s.watchBody(w, r.Body, s.limits.StreamIdle)
-	defer body.done()
 	stop := context.AfterFunc(s.drain, func() { body.stop(errDraining) })
 	defer stop()
 	l := &lineStream{s: s, jobID: jobID, lines: wire.NewEventReader(body, s.limits.EventBytes+lineMargin)}
 	if err := l.run(r.Context()); err != nil {
 		return err
 	}
+	body.done()
 	if l.accepted == 0 {
 		return &tidings.InvalidError{Field: "body", Reason: "holds no event; send one a line"}
 	}

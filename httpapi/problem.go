@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"time"
 
 	"tidings"
 	"tidings/hub"
@@ -59,10 +60,30 @@ func (s *Server) fail(rec *recorder, r *http.Request, err error) {
 	if p.status >= 500 {
 		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 	}
+	s.abandonBody(rec, r)
 	p.write(rec, r)
 }
 
+// abandonBody keeps the server from waiting, before it answers, for the rest of
+// a body that nobody will read and that may go on for hours.
+func (s *Server) abandonBody(rec *recorder, r *http.Request) {
+	if rec.bodyRead || r.ContentLength == 0 || r.ProtoMajor != 1 {
+		return
+	}
+	deadline := time.Now().Add(s.limits.BodyTimeout)
+	if r.ContentLength < 0 {
+		rec.Header().Set("Connection", "close")
+		deadline = time.Unix(1, 0)
+	}
+	_ = http.NewResponseController(rec).SetReadDeadline(deadline) // where there are no deadlines, the rest is read
+}
+
+// clientGone reports whether nobody is there to read the answer. A read deadline
+// that this server set ends the request's context too.
 func clientGone(ctx context.Context, err error) bool {
+	if errors.Is(err, errDraining) || errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
 	return errors.Is(ctx.Err(), context.Canceled) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 

@@ -262,14 +262,6 @@ func readAll(ctx context.Context, r tidings.Reader, job string, after tidings.Cu
 	}
 }
 
-func ids(events []tidings.Event) []tidings.ID {
-	out := make([]tidings.ID, len(events))
-	for i := range events {
-		out[i] = events[i].ID
-	}
-	return out
-}
-
 // after is the cursor of a receipt's last event.
 func after(r tidings.Receipt) tidings.Cursor {
 	return tidings.Cursor{ID: r.LastID, Incarnation: r.Incarnation}

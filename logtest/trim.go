@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"tidings"
@@ -17,6 +19,7 @@ var trimCases = []testCase{
 	{name: "retention/gap-when-reading", run: trimGapWhenReading, own: &Options{tidings.Retention{EventsPerJob: 10}}, retains: true},
 	{name: "retention/gap-when-following", run: trimGapWhenFollowing, own: &Options{tidings.Retention{EventsPerJob: 10}}, retains: true},
 	{name: "retention/gap-under-a-follower", run: trimUnderFollower, own: &Options{tidings.Retention{EventsPerJob: 10}}, retains: true},
+	{name: "retention/follow-property", run: trimProperty, own: &Options{tidings.Retention{EventsPerJob: 50}}, retains: true},
 	{name: "retention/keeps-job-and-producers", run: trimKeepsJob, own: &Options{tidings.Retention{EventsPerJob: 10}}, retains: true},
 	{name: "retention/after-end", run: trimAfterEnd, own: &Options{tidings.Retention{AfterEnd: time.Millisecond}}, retains: true},
 	{name: "retention/not-yet", run: trimNotYet, own: &Options{tidings.Retention{AfterEnd: time.Hour, EventsPerJob: 1000, BytesPerJob: 1 << 20}}, retains: true},
@@ -173,6 +176,94 @@ func trimUnderFollower(e *env) {
 	}
 	if next != 1503 {
 		e.Errorf("follower ended at event %d; want 1503", next)
+	}
+}
+
+// While one appends and retention trims, followers of any speed get the log
+// without a hole that they are not told of.
+func trimProperty(e *env) {
+	job := e.job()
+	e.append(job, note(0))
+	var writing, others sync.WaitGroup
+	total := 1
+	writing.Go(func() {
+		for range 150 {
+			size := 1 + rand.IntN(20)
+			if _, err := e.store.Append(e.ctx, job, tidings.Batch{Events: notes(total, total+size)}); err != nil {
+				e.Errorf("append: %v", err)
+				return
+			}
+			total += size
+		}
+	})
+	written := make(chan struct{})
+	others.Go(func() {
+		for {
+			select {
+			case <-written:
+				return
+			default:
+			}
+			if err := e.h.Retain(e.ctx, e.store); err != nil {
+				e.Errorf("retain: %v", err)
+				return
+			}
+		}
+	})
+	ends := make([]int, 6)
+	for i := range ends {
+		others.Go(func() { ends[i] = followTrimmed(e, job, i%2 == 0) })
+	}
+	writing.Wait()
+	close(written)
+	e.append(job, done())
+	others.Wait()
+	for i, end := range ends {
+		if end != total {
+			e.Errorf("follower %d ended at event %d of %d", i, end, total)
+		}
+	}
+}
+
+// followTrimmed follows a log of notes from its start to its end and gives the
+// number of the note that would come next.
+func followTrimmed(e *env, job string, slow bool) (next int) {
+	f, err := e.store.Follow(e.ctx, job, tidings.Cursor{})
+	if err != nil {
+		e.Errorf("follow: %v", err)
+		return
+	}
+	defer f.Close() // nothing was written
+	var gap *tidings.GapError
+	for {
+		events, err := f.Next(e.ctx)
+		if told, ok := errors.AsType[*tidings.GapError](err); ok {
+			gap = told
+			continue
+		}
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				e.Errorf("next: %v", err)
+			}
+			return next
+		}
+		for i := range events {
+			n := number(&events[i])
+			switch {
+			case n == -1: // done
+				continue
+			case gap != nil && events[i].ID != gap.First:
+				e.Errorf("the gap before %s was told, but then came %s", gap.First, events[i].ID)
+			case n < next || (gap == nil && n != next):
+				e.Errorf("event %d came where %d was due", n, next)
+			}
+			gap, next = nil, n+1
+		}
+		if slow {
+			for range 10 {
+				_, _ = e.store.Job(e.ctx, job)
+			}
+		}
 	}
 }
 

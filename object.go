@@ -1,7 +1,6 @@
 package tidings
 
 import (
-	"encoding/json"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -50,15 +49,7 @@ func (o object) boolean(name string, value bool) object {
 
 // number adds a finite number with as many digits as it takes.
 func (o object) number(name string, value float64) object {
-	return appendNumber(o.key(name), value)
-}
-
-func appendNumber(dst []byte, value float64) []byte {
-	text, err := json.Marshal(value)
-	if err != nil { // NaN or infinite
-		return append(dst, "null"...)
-	}
-	return append(dst, text...)
+	return strconv.AppendFloat(o.key(name), value, 'f', -1, 64)
 }
 
 // millis adds a duration in whole milliseconds.

@@ -310,18 +310,21 @@ func (q *queue) wait(ctx context.Context) error {
 func (q *queue) pop() (items []item, bytes int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n := 0
+	n, deltas := 0, false
 	for n < len(q.items) && n < maxBatchEvents && (n == 0 || bytes+q.items[n].size <= maxBatchBytes) {
 		it := &q.items[n]
 		bytes += it.size
 		n++
 		if it.stream != nil {
 			q.deltas--
-			q.lastDelta = time.Now()
+			deltas = true
 		}
 		if it.loss != nil && it.loss == q.open {
 			q.open = nil
 		}
+	}
+	if deltas {
+		q.lastDelta = time.Now()
 	}
 	items = q.items[:n:n]
 	q.items = q.items[n:]

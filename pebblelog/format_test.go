@@ -40,7 +40,8 @@ func TestFormatIsPinned(t *testing.T) {
 		t.Fatal(err)
 	}
 	line("job", appendJobKey(nil, "job-42"), record.Bytes())
-	line("created", snap.created().appendKey(nil), []byte("job-42"))
+	line("created", snap.created().appendKey(nil, prefixCreated), []byte("job-42"))
+	line("open", snap.created().appendKey(nil, prefixOpen), []byte("job-42"))
 	line("ended", appendEndedKey(nil, id), []byte("job-42"))
 	line("producer", appendProducerKey(nil, 7, "writer"), appendProducerState(nil, tidings.ProducerState{Epoch: 2, Seq: 300}, 99))
 	f := feedEntry{kind: feedEvent, count: 99, number: 7, jobID: []byte("job-42")}
@@ -99,7 +100,7 @@ func TestCreationOrder(t *testing.T) {
 	places := []created{{1 << 62, 1}, {2, 2}, {1, 9}, {1, 3}, {0, 4}, {-1, 5}, {-1 << 62, 6}}
 	var before []byte
 	for _, p := range places {
-		key := p.appendKey(nil)
+		key := p.appendKey(nil, prefixCreated)
 		if bytes.Compare(before, key) >= 0 {
 			t.Errorf("%+v does not sort behind the one before", p)
 		}

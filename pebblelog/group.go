@@ -193,14 +193,25 @@ func (g *group) writeJob(e *entry) error {
 }
 
 func (g *group) indexCreated(jobID string, before, after *snapshot) {
-	if before != nil && after != nil && before.number == after.number {
+	any := func(*snapshot) bool { return true }
+	open := func(snap *snapshot) bool { return !snap.ended() }
+	g.index(prefixCreated, any, jobID, before, after)
+	g.index(prefixOpen, open, jobID, before, after)
+}
+
+// index moves a job's entry in an index by creation, of those jobs that have a
+// property.
+func (g *group) index(prefix byte, has func(*snapshot) bool, jobID string, before, after *snapshot) {
+	was := before != nil && has(before)
+	is := after != nil && has(after)
+	if was && is && before.number == after.number {
 		return
 	}
-	if before != nil {
-		_ = g.batch.Delete(before.created().appendKey(g.key[:0]), nil)
+	if was {
+		_ = g.batch.Delete(before.created().appendKey(g.key[:0], prefix), nil)
 	}
-	if after != nil {
-		_ = g.batch.Set(after.created().appendKey(g.key[:0]), []byte(jobID), nil)
+	if is {
+		_ = g.batch.Set(after.created().appendKey(g.key[:0], prefix), []byte(jobID), nil)
 	}
 }
 

@@ -3,6 +3,7 @@ package pebblelog
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -34,25 +35,26 @@ func (s *Store) Jobs(ctx context.Context, q tidings.JobsQuery) (tidings.JobsPage
 	return page, nil
 }
 
-// listBounds is the part of the creation index that a query asks for.
+// listBounds is the part of an index that a query asks for.
 func listBounds(q *tidings.JobsQuery) (*pebble.IterOptions, error) {
 	if q.Limit < 0 {
 		return nil, &tidings.InvalidError{Field: "limit", Reason: "negative; give how many jobs at most, or nothing for 100"}
 	}
 	orDefault(&q.Limit, tidings.DefaultJobsLimit)
-	o := prefixBounds(prefixCreated)
+	index := listIndex(q)
+	o := prefixBounds(index)
 	if !q.Until.IsZero() { // keys go from the newest to the oldest
-		o.LowerBound = created{micros: ceilMicros(q.Until) - 1, number: ^uint64(0)}.appendKey(nil)
+		o.LowerBound = created{micros: ceilMicros(q.Until) - 1, number: ^uint64(0)}.appendKey(nil, index)
 	}
 	if !q.Since.IsZero() {
-		o.UpperBound = append(created{micros: q.Since.UnixMicro()}.appendKey(nil), 0)
+		o.UpperBound = append(created{micros: q.Since.UnixMicro()}.appendKey(nil, index), 0)
 	}
 	if q.Cursor != "" {
 		c, err := parseListCursor(q.Cursor)
 		if err != nil {
 			return nil, &tidings.InvalidError{Field: "cursor", Reason: "no cursor of a listing; give next_cursor of the page before, or nothing for the first page"}
 		}
-		if after := append(c.appendKey(nil), 0); string(after) > string(o.LowerBound) {
+		if after := append(c.appendKey(nil, index), 0); string(after) > string(o.LowerBound) {
 			o.LowerBound = after
 		}
 	}
@@ -60,6 +62,18 @@ func listBounds(q *tidings.JobsQuery) (*pebble.IterOptions, error) {
 		o.LowerBound = o.UpperBound
 	}
 	return o, nil
+}
+
+// listIndex is the smallest index that has all that a query can find: what is
+// going on is few among what is over.
+func listIndex(q *tidings.JobsQuery) byte {
+	if q.Stalled != nil && *q.Stalled {
+		return prefixOpen
+	}
+	if len(q.Status) == 0 || slices.ContainsFunc(q.Status, tidings.Status.Ended) {
+		return prefixCreated
+	}
+	return prefixOpen
 }
 
 // ceilMicros is the first microsecond that does not lie before t.

@@ -94,3 +94,36 @@ func TestJobsRefuses(t *testing.T) {
 		}
 	}
 }
+
+// Whichever index a query is answered from, it finds the jobs of its statuses.
+func TestJobsByStatus(t *testing.T) {
+	s := openMem(t)
+	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	for i, events := range map[string][]tidings.Event{
+		"1-queued":    {event(tidings.TypePhaseUpdate, `{"status":"queued"}`)},
+		"2-running":   {started},
+		"3-completed": {started, event(tidings.TypeDone, "{}")},
+		"4-failed":    {event(tidings.TypeError, `{"error":"x"}`)},
+		"5-again":     {event(tidings.TypeError, `{"error":"x"}`), started},
+	} {
+		events[0].Time = at.Add(time.Duration(i[0]) * time.Second)
+		for _, e := range events { // in groups of their own
+			appendTo(t, s, i, e)
+		}
+	}
+	for _, c := range []struct {
+		status []tidings.Status
+		want   string
+	}{
+		{nil, "[5-again 4-failed 3-completed 2-running 1-queued]"},
+		{[]tidings.Status{tidings.StatusRunning}, "[5-again 2-running]"},
+		{[]tidings.Status{tidings.StatusQueued, tidings.StatusRunning}, "[5-again 2-running 1-queued]"},
+		{[]tidings.Status{tidings.StatusRunning, tidings.StatusFailed}, "[5-again 4-failed 2-running]"},
+		{[]tidings.Status{tidings.StatusCompleted}, "[3-completed]"},
+	} {
+		if got := jobIDs(allJobs(t, s, tidings.JobsQuery{Status: c.status, Limit: 1})); got != c.want {
+			t.Errorf("%v: %s; want %s", c.status, got, c.want)
+		}
+	}
+	checkConsistent(t, s)
+}

@@ -16,7 +16,8 @@ import (
 //	N                                 the next job number
 //	T                                 up to where the feed was trimmed
 //	j <job ID>                        job record
-//	c <^created µs> <^number>         → job ID; creation index, the newest first
+//	c <^created µs> <^number>         → job ID; all jobs, the newest first
+//	o <^created µs> <^number>         → job ID; of them, those that have not ended
 //	x <last event's ID>               → job ID; jobs that have ended, the longest ago first
 //	e <number> <ms> <seq>             event
 //	p <number> <producer ID>          producer state
@@ -29,6 +30,7 @@ const (
 	prefixEvent    = 'e'
 	prefixFeed     = 'f'
 	prefixJob      = 'j'
+	prefixOpen     = 'o'
 	prefixProducer = 'p'
 	prefixEnded    = 'x'
 )
@@ -76,7 +78,7 @@ func appendEndedKey(dst []byte, id tidings.ID) []byte {
 	return appendID(append(dst, prefixEnded), id)
 }
 
-// created is a place in the creation index.
+// created is a place in an index by creation.
 type created struct {
 	micros int64
 	number uint64
@@ -84,8 +86,9 @@ type created struct {
 
 const signBit = 1 << 63
 
-func (c created) appendKey(dst []byte) []byte {
-	dst = append(dst, prefixCreated)
+// appendKey gives the key of the place in the index with that prefix.
+func (c created) appendKey(dst []byte, prefix byte) []byte {
+	dst = append(dst, prefix)
 	dst = binary.BigEndian.AppendUint64(dst, ^(uint64(c.micros) ^ signBit))
 	return binary.BigEndian.AppendUint64(dst, ^c.number)
 }

@@ -171,7 +171,7 @@ func checkConsistent(t *testing.T, s *Store) {
 		logs[job.ID] = checkFold(t, s, job)
 	}
 	checkFeed(t, s, logs)
-	checkKeys(t, s, numbers, map[byte]int{prefixJob: len(jobs), prefixCreated: len(jobs), prefixEnded: ended})
+	checkKeys(t, s, numbers, map[byte]int{prefixJob: len(jobs), prefixCreated: len(jobs), prefixOpen: len(jobs) - ended, prefixEnded: ended})
 }
 
 // checkFold compares a summary with the log that it should follow from.

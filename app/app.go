@@ -30,6 +30,7 @@ type App struct {
 	config Config
 	log    *slog.Logger
 	store  tidings.Store
+	bridge *redislog.Bridge // nil: none
 	api    *httpapi.Server
 	http   *http.Server
 	addr   net.Addr
@@ -64,8 +65,11 @@ func Start(ctx context.Context, c Config) (*App, error) {
 	if a.store, err = openStore(ctx, &c, log); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	if err := a.build(); err != nil {
+	if a.bridge, err = startBridge(ctx, &c, a.store, log); err != nil {
 		return nil, errors.Join(err, listener.Close(), a.store.Close())
+	}
+	if err := a.build(); err != nil {
+		return nil, errors.Join(err, listener.Close(), a.closeStore())
 	}
 	a.warn(ctx)
 	go a.serve(listener)
@@ -203,9 +207,17 @@ func (a *App) shutdown(ctx context.Context) error {
 		err = errors.Join(fmt.Errorf("not every connection ended in time: %w", err), a.http.Close())
 	}
 	<-a.served
-	err = errors.Join(err, a.store.Close())
+	err = errors.Join(err, a.closeStore())
 	a.log.Info("stopped")
 	return err
+}
+
+func (a *App) closeStore() error {
+	var err error
+	if a.bridge != nil {
+		err = a.bridge.Close()
+	}
+	return errors.Join(err, a.store.Close())
 }
 
 // URL is where the server is reached from this machine, without a slash at the

@@ -39,6 +39,12 @@ type Config struct {
 	Durability string
 	// DurabilityTimeout bounds that wait; 1 s.
 	DurabilityTimeout time.Duration
+	// BridgeIn appends what is published on the Pub/Sub channels of the format
+	// before streams, and BridgeOut publishes every event there; see
+	// [redislog.Bridge]. BridgeChannel is a channel's name with one * where the
+	// job ID stands; "job:*:events".
+	BridgeIn, BridgeOut bool
+	BridgeChannel       string
 	// Retention says what may be forgotten; nothing.
 	Retention tidings.Retention
 
@@ -110,7 +116,7 @@ func (c Config) Validate() error {
 	c = c.withDefaults()
 	_, durabilityErr := parseDurability(c.Durability, c.DurabilityTimeout)
 	_, logErr := newLogger(&c)
-	errs := []error{c.checkAddr(), durabilityErr, c.checkStore(), c.checkTLS(), logErr, c.checkNumbers()}
+	errs := []error{c.checkAddr(), durabilityErr, c.checkStore(), c.checkBridge(), c.checkTLS(), logErr, c.checkNumbers()}
 	for _, origin := range c.AllowedOrigins {
 		if err := httpapi.ValidateOrigin(origin); err != nil {
 			errs = append(errs, fmt.Errorf("allowed origins: %w; one looks like https://app.example.com", err))

@@ -54,7 +54,7 @@ func (s *Store) look(ctx context.Context, jobID string) (state, error) {
 
 func (s *Store) lookOnce(ctx context.Context, jobID string) (state, error) {
 	stream := s.keys.stream(jobID)
-	reply, err := lookScript.run(ctx, s.client, []string{stream, s.keys.meta(jobID)}, []string{newTag()}).AsStrSlice()
+	reply, err := s.onLog(ctx, lookScript, jobID, newTag()).AsStrSlice()
 	if err != nil {
 		if wrong := wrongType(err, stream); wrong != nil {
 			return state{}, wrong
@@ -113,7 +113,7 @@ func (s *Store) adoptAfter(ctx context.Context, jobID string, st state) error {
 			flag = "1"
 		}
 		args := []string{st.incarnation, from.String(), to.String(), strconv.Itoa(n), flag}
-		noted, err := adoptScript.run(ctx, s.client, []string{s.keys.stream(jobID), s.keys.meta(jobID)}, args).AsInt64()
+		noted, err := s.onLog(ctx, adoptScript, jobID, args...).AsInt64()
 		if err != nil || noted == 0 || ends || len(events) < adoptStep {
 			return err
 		}
@@ -134,6 +134,6 @@ func untilEnd(events []tidings.Event) (n int, ends bool) {
 
 // entries reads a range of the stream.
 func (s *Store) entries(ctx context.Context, jobID string, from, to tidings.ID, count int64) ([]tidings.Event, error) {
-	return parseEntries(jobID, s.client.Do(ctx, s.client.B().Xrange().Key(s.keys.stream(jobID)).
+	return parseEntries(jobID, s.do(ctx, s.client.B().Xrange().Key(s.keys.stream(jobID)).
 		Start(from.String()).End(to.String()).Count(count).Build()))
 }

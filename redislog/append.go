@@ -53,7 +53,7 @@ func (s *Store) append(ctx context.Context, jobID string, b *tidings.Batch) (tid
 	for range adoptTries {
 		reply, err := s.runAppend(ctx, []string{stream, s.keys.meta(jobID)}, args)
 		if err != nil {
-			return tidings.Receipt{}, s.appendError(err, stream)
+			return tidings.Receipt{}, s.writeError(ctx, "appending", err, stream)
 		}
 		if reply[0] != "adopt" {
 			return s.receipt(jobID, b, events, reply)
@@ -103,21 +103,23 @@ func (s *Store) appendArgs(jobID string, b *tidings.Batch) ([]tidings.Event, []s
 // replicas or the disk.
 func (s *Store) runAppend(ctx context.Context, keys, args []string) ([]string, error) {
 	if s.opts.Durability.none() {
-		ctx, cancel := s.call(ctx)
-		defer cancel()
-		return appendScript.run(ctx, s.client, keys, args).AsStrSlice()
+		return s.runScript(ctx, appendScript, keys, args).AsStrSlice()
 	}
 	return s.runDurably(ctx, keys, args)
 }
 
-func (s *Store) appendError(err error, stream string) error {
-	if wrong := wrongType(err, stream); wrong != nil {
+// writeError turns the error of a write into one for the caller. Whether it
+// took effect is not known, so it is ErrUnavailable also when the caller gave up.
+func (s *Store) writeError(ctx context.Context, doing string, err error, stream string) error {
+	switch wrong := wrongType(err, stream); {
+	case wrong != nil:
 		return wrong
-	}
-	if isUnavailable(err) {
+	case isUnavailable(err):
 		return err
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %s: no answer before the caller gave up: %w", tidings.ErrUnavailable, doing, context.Cause(ctx))
 	}
-	return fmt.Errorf("%w: appending: %w%s", tidings.ErrUnavailable, err, advice(err))
+	return fmt.Errorf("%w: %s: %w%s", tidings.ErrUnavailable, doing, err, advice(err))
 }
 
 // receipt turns the script's answer into the caller's, and hands what was

@@ -48,23 +48,21 @@ const caretakerTerm = 10 * time.Second
 
 // caretaker reports whether this node is the caretaker, and prolongs that.
 func (s *Store) caretaker() bool {
-	ctx, cancel := s.call(s.ctx)
-	defer cancel()
 	key := s.keys.caretaker()
-	err := s.client.Do(ctx, s.client.B().Set().Key(key).Value(s.node).Nx().Px(caretakerTerm).Build()).Error()
+	err := s.do(s.ctx, s.client.B().Set().Key(key).Value(s.node).Nx().Px(caretakerTerm).Build()).Error()
 	if err == nil {
 		return true
 	}
 	if !rueidis.IsRedisNil(err) {
 		return false
 	}
-	who, err := s.client.Do(ctx, s.client.B().Get().Key(key).Build()).ToString()
+	who, err := s.do(s.ctx, s.client.B().Get().Key(key).Build()).ToString()
 	if err != nil || who != s.node {
 		return false
 	}
 	// Should the term end just now and another begin, two nodes do the work,
 	// which does no harm.
-	return s.client.Do(ctx, s.client.B().Pexpire().Key(key).Milliseconds(caretakerTerm.Milliseconds()).Build()).Error() == nil
+	return s.do(s.ctx, s.client.B().Pexpire().Key(key).Milliseconds(caretakerTerm.Milliseconds()).Build()).Error() == nil
 }
 
 // servers are those that hold keys.
@@ -119,10 +117,10 @@ func (s *Store) scan(ctx context.Context, server rueidis.Client) error {
 	for {
 		callCtx, cancel := s.call(ctx)
 		page, err := server.Do(callCtx, server.B().Scan().Cursor(cursor).Match(s.keys.matchPattern()).Count(scanCount).Type("stream").Build()).AsScanEntry()
-		if err == nil {
-			err = s.compare(callCtx, page.Elements)
-		}
 		cancel()
+		if err == nil {
+			err = s.compare(ctx, page.Elements)
+		}
 		if err != nil {
 			return err
 		}
@@ -172,7 +170,7 @@ func (s *Store) compareOpen(ctx context.Context, jobs []string, heads map[string
 	for i, jobID := range jobs {
 		commands[i] = s.client.B().Xread().Count(1).Streams().Key(s.keys.stream(jobID)).Id(heads[jobID].last.String()).Build()
 	}
-	for i, r := range s.client.DoMulti(ctx, commands...) {
+	for i, r := range s.doMulti(ctx, commands...) {
 		switch err := r.Error(); {
 		case err == nil:
 			s.indexer.reread(jobs[i])
@@ -195,7 +193,7 @@ func (s *Store) headsOf(ctx context.Context, jobs []string) (map[string]head, er
 		if len(ids) == 0 {
 			continue
 		}
-		values, err := s.client.Do(ctx, s.client.B().Hmget().Key(s.keys.heads(p)).Field(ids...).Build()).ToArray()
+		values, err := s.do(ctx, s.client.B().Hmget().Key(s.keys.heads(p)).Field(ids...).Build()).ToArray()
 		if err != nil {
 			return nil, err
 		}
@@ -229,8 +227,7 @@ func (s *Store) sweep(ctx context.Context) error {
 func (s *Store) eachHead(ctx context.Context, p int, do func(context.Context, map[string]head) error) error {
 	cursor := uint64(0)
 	for {
-		callCtx, cancel := s.call(ctx)
-		page, err := s.client.Do(callCtx, s.client.B().Hscan().Key(s.keys.heads(p)).Cursor(cursor).Count(pollBatch).Build()).AsScanEntry()
+		page, err := s.do(ctx, s.client.B().Hscan().Key(s.keys.heads(p)).Cursor(cursor).Count(pollBatch).Build()).AsScanEntry()
 		if err == nil {
 			heads := map[string]head{}
 			for i := 0; i+1 < len(page.Elements); i += 2 {
@@ -238,9 +235,8 @@ func (s *Store) eachHead(ctx context.Context, p int, do func(context.Context, ma
 					heads[page.Elements[i]] = h
 				}
 			}
-			err = do(callCtx, heads)
+			err = do(ctx, heads)
 		}
-		cancel()
 		if err != nil {
 			return err
 		}
@@ -265,7 +261,7 @@ func (s *Store) compareLives(ctx context.Context, heads map[string]head) error {
 	if len(commands) == 0 {
 		return nil
 	}
-	replies := s.client.DoMulti(ctx, commands...)
+	replies := s.doMulti(ctx, commands...)
 	for i, jobID := range jobs {
 		exists, err := replies[2*i].AsInt64()
 		if err != nil {

@@ -28,13 +28,12 @@ func (s *Store) delete(ctx context.Context, jobID, incarnation string) error {
 	defer cancel()
 	// The feed is to show the events before their job's end.
 	s.indexer.parts[partitionOf(jobID)].flush(callCtx)
-	had, err := deleteScript.run(callCtx, s.client, []string{s.keys.stream(jobID), s.keys.meta(jobID)},
-		[]string{s.keys.channel(jobID), s.publish, incarnation}).ToString()
+	had, err := s.onLog(ctx, deleteScript, jobID, s.keys.channel(jobID), s.publish, incarnation).ToString()
 	if rueidis.IsRedisNil(err) {
 		return tidings.ErrUnknownJob
 	}
 	if err != nil {
-		return s.appendError(err, s.keys.stream(jobID))
+		return s.writeError(ctx, "deleting", err, s.keys.stream(jobID))
 	}
 	s.stats.deleted.Add(1)
 	s.watches.check(jobID)

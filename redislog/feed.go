@@ -96,7 +96,7 @@ func (s *Store) Feed(ctx context.Context, after string) (tidings.Feed, error) {
 // this node has yet to bring there.
 func (s *Store) latest(ctx context.Context) (feedCursor, error) {
 	return retryRead(ctx, s, "looking at the feed", func(ctx context.Context) (feedCursor, error) {
-		s.indexer.flush(ctx)
+		s.indexer.flushBriefly(ctx)
 		return s.feedTips(ctx)
 	})
 }
@@ -104,7 +104,7 @@ func (s *Store) latest(ctx context.Context) (feedCursor, error) {
 func (s *Store) feedTips(ctx context.Context) (feedCursor, error) {
 	var c feedCursor
 	for n := range c {
-		entries, err := s.client.Do(ctx, s.client.B().Xrevrange().Key(s.keys.feed(n)).End("+").Start("-").Count(1).Build()).AsXRange()
+		entries, err := s.do(ctx, s.client.B().Xrevrange().Key(s.keys.feed(n)).End("+").Start("-").Count(1).Build()).AsXRange()
 		if err != nil {
 			return c, err
 		}
@@ -177,8 +177,6 @@ func (f *feed) over(ctx context.Context) error {
 
 // read gives what one partition has, beginning with another one each time.
 func (f *feed) read(ctx context.Context) ([]tidings.Change, error) {
-	ctx, cancel := f.s.call(ctx)
-	defer cancel()
 	for range partitions {
 		n := f.turn
 		f.turn = (f.turn + 1) % partitions
@@ -245,7 +243,7 @@ func (f *feed) readPartition(ctx context.Context, n int) (changes []tidings.Chan
 // is gone, so may be others behind it.
 func (f *feed) entries(ctx context.Context, n int) ([]feedEntry, error) {
 	at := f.at[n]
-	rows, err := f.s.client.Do(ctx, f.s.client.B().Xrange().Key(f.s.keys.feed(n)).
+	rows, err := f.s.do(ctx, f.s.client.B().Xrange().Key(f.s.keys.feed(n)).
 		Start(at.entry.String()).End("+").Count(feedEntries+1).Build()).AsXRange()
 	if err != nil {
 		return nil, err
@@ -307,7 +305,7 @@ func (f *feed) logs(ctx context.Context, entries []feedEntry) ([]stretch, error)
 			b.Xrange().Key(f.s.keys.stream(e.jobID)).Start(e.after.Next().String()).End(e.to.String()).Count(feedEvents).Build(),
 			b.Hget().Key(f.s.keys.meta(e.jobID)).Field("inc").Build())
 	}
-	replies := f.s.client.DoMulti(ctx, commands...)
+	replies := f.s.doMulti(ctx, commands...)
 	out := make([]stretch, len(entries))
 	for i, e := range entries {
 		out[i].whole = true
@@ -380,9 +378,7 @@ func (s *Store) pollFeeds() {
 		if !s.feeds.any() {
 			continue
 		}
-		ctx, cancel := s.call(s.ctx)
-		tips, err := s.feedTips(ctx)
-		cancel()
+		tips, err := s.feedTips(s.ctx)
 		if err == nil && tips != known {
 			known = tips
 			s.feeds.wakeAll()

@@ -242,9 +242,7 @@ func (f *follower) read(ctx context.Context) ([]tidings.Event, error) {
 	f.mu.Lock()
 	f.mustRead = false // what comes from now on is announced, or asked for again
 	f.mu.Unlock()
-	callCtx, cancel := f.s.call(ctx)
-	defer cancel()
-	page, err := f.s.read(callCtx, f.jobID, tidings.Query{After: f.cursor})
+	page, err := f.s.read(ctx, f.jobID, tidings.Query{After: f.cursor})
 	if err != nil {
 		return nil, f.readError(err)
 	}

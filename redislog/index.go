@@ -148,7 +148,13 @@ func (p *part) flush(ctx context.Context) {
 
 // finish is flush for Close.
 func (ix *indexer) finish() {
-	ctx, cancel := ix.s.call(context.Background())
+	ix.flushBriefly(context.Background())
+}
+
+// flushBriefly is flush, given up when it has taken as long as one call to
+// Redis may.
+func (ix *indexer) flushBriefly(ctx context.Context) {
+	ctx, cancel := ix.s.call(ctx)
 	defer cancel()
 	ix.flush(ctx)
 }
@@ -256,9 +262,7 @@ func (p *part) indexChunk(jobs []string, dirty map[string]*pending) error {
 	if len(args) == 2 {
 		return nil
 	}
-	ctx, cancel := p.s.call(p.s.ctx)
-	defer cancel()
-	if err := indexScript.run(ctx, p.s.client, p.s.keys.index(p.n), args).Error(); err != nil {
+	if err := p.s.runScript(p.s.ctx, indexScript, p.s.keys.index(p.n), args).Error(); err != nil {
 		return err
 	}
 	p.s.compact(ended)
@@ -269,17 +273,15 @@ func (p *part) indexChunk(jobs []string, dirty map[string]*pending) error {
 func (p *part) fold(jobID string, d *pending) (*record, error) {
 	rec, exact := p.fromRuns(jobID, d)
 	if !exact {
-		ctx, cancel := p.s.call(p.s.ctx)
-		defer cancel()
 		if rec == nil {
-			old, err := p.s.indexed(ctx, jobID)
+			old, err := p.s.indexed(p.s.ctx, jobID)
 			if err != nil {
 				return nil, err
 			}
 			rec = old
 		}
 		var err error
-		if rec, err = p.s.catchUp(ctx, jobID, rec); err != nil {
+		if rec, err = p.s.catchUp(p.s.ctx, jobID, rec); err != nil {
 			return nil, err
 		}
 	}
@@ -327,9 +329,7 @@ func (p *part) fromRuns(jobID string, d *pending) (rec *record, exact bool) {
 
 // unindex takes a job out of the index, and tells the feed if it was there.
 func (s *Store) unindex(ctx context.Context, jobID, incarnation string) error {
-	ctx, cancel := s.call(ctx)
-	defer cancel()
 	p := partitionOf(jobID)
-	return unindexScript.run(ctx, s.client, s.keys.index(p),
+	return s.runScript(ctx, unindexScript, s.keys.index(p),
 		[]string{formatInt(s.opts.FeedEvents), s.keys.tombstone(p, jobID), jobID, incarnation}).Error()
 }

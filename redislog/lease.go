@@ -31,9 +31,9 @@ func (s *Store) Heartbeat(ctx context.Context, jobID string, l tidings.Lease) er
 	}
 	args := []string{newTag(), formatInt(max(1, l.TTL.Milliseconds())), p.ID, formatInt(p.Epoch)}
 	for range adoptTries {
-		reply, err := s.beat(ctx, jobID, args)
+		reply, err := s.onLog(ctx, heartbeatScript, jobID, args...).AsStrSlice()
 		if err != nil {
-			return s.appendError(err, s.keys.stream(jobID))
+			return s.writeError(ctx, "renewing a lease", err, s.keys.stream(jobID))
 		}
 		switch reply[0] {
 		case "ok":
@@ -61,18 +61,10 @@ func (s *Store) Heartbeat(ctx context.Context, jobID string, l tidings.Lease) er
 	return fmt.Errorf("%w: other publishers write to the job faster than their events can be looked at", tidings.ErrUnavailable)
 }
 
-func (s *Store) beat(ctx context.Context, jobID string, args []string) ([]string, error) {
-	ctx, cancel := s.call(ctx)
-	defer cancel()
-	return heartbeatScript.run(ctx, s.client, []string{s.keys.stream(jobID), s.keys.meta(jobID)}, args).AsStrSlice()
-}
-
 // noteLease brings the lease to where listings look. If that fails, the next
 // heartbeat makes up for it; the job itself has it already.
 func (s *Store) noteLease(jobID, until string) {
-	ctx, cancel := s.call(s.ctx)
-	defer cancel()
-	err := s.client.Do(ctx, s.client.B().Hset().Key(s.keys.leases(partitionOf(jobID))).
+	err := s.do(s.ctx, s.client.B().Hset().Key(s.keys.leases(partitionOf(jobID))).
 		FieldValue().FieldValue(jobID, until).Build()).Error()
 	if err != nil {
 		s.log.Warn("redis: a lease could not be noted for listings", "job", jobID, "error", err)

@@ -22,9 +22,7 @@ func (s *Store) Jobs(ctx context.Context, q tidings.JobsQuery) (tidings.JobsPage
 	if err != nil {
 		return tidings.JobsPage{}, err
 	}
-	flushCtx, cancel := s.call(ctx)
-	s.indexer.flush(flushCtx) // what this node wrote is listed at once; if Redis is slow, the listing says so
-	cancel()
+	s.indexer.flushBriefly(ctx) // what this node wrote is listed at once
 	l := s.newListing(&q, after)
 	page := tidings.JobsPage{Jobs: []tidings.Job{}}
 	now := time.Now()
@@ -150,7 +148,7 @@ func (l *listing) fill(ctx context.Context) error {
 
 func (l *listing) read(ctx context.Context, n int, src *source) error {
 	b := l.s.client.B()
-	places, err := l.s.client.Do(ctx, b.Zrevrangebylex().Key(l.s.keys.order(n)).Max(src.max).Min(l.min).Limit(0, l.size).Build()).AsStrSlice()
+	places, err := l.s.do(ctx, b.Zrevrangebylex().Key(l.s.keys.order(n)).Max(src.max).Min(l.min).Limit(0, l.size).Build()).AsStrSlice()
 	if err != nil {
 		return err
 	}
@@ -162,7 +160,7 @@ func (l *listing) read(ctx context.Context, n int, src *source) error {
 	for i, place := range places {
 		ids[i] = place[placeBytes:]
 	}
-	replies := l.s.client.DoMulti(ctx,
+	replies := l.s.doMulti(ctx,
 		b.Hmget().Key(l.s.keys.jobs(n)).Field(ids...).Build(),
 		b.Hmget().Key(l.s.keys.leases(n)).Field(ids...).Build())
 	records, err := replies[0].ToArray()

@@ -61,9 +61,7 @@ func (s *Store) pollTogether(open []watch) error {
 	for i, w := range open {
 		streams[i], ids[i] = s.keys.stream(w.jobID), w.known.ID.String()
 	}
-	ctx, cancel := s.call(s.ctx)
-	defer cancel()
-	return s.news(s.client.Do(ctx, s.client.B().Xread().Count(1).Streams().Key(streams...).Id(ids...).Build()))
+	return s.news(s.do(s.ctx, s.client.B().Xread().Count(1).Streams().Key(streams...).Id(ids...).Build()))
 }
 
 // pollEach is for a Cluster, where one XREAD can't ask for keys of several
@@ -73,9 +71,7 @@ func (s *Store) pollEach(open []watch) error {
 	for i, w := range open {
 		commands[i] = s.client.B().Xread().Count(1).Streams().Key(s.keys.stream(w.jobID)).Id(w.known.ID.String()).Build()
 	}
-	ctx, cancel := s.call(s.ctx)
-	defer cancel()
-	for _, r := range s.client.DoMulti(ctx, commands...) {
+	for _, r := range s.doMulti(s.ctx, commands...) {
 		if err := s.news(r); err != nil {
 			return err
 		}
@@ -123,9 +119,7 @@ func (s *Store) pollLife(open []watch) error {
 			s.client.B().Exists().Key(s.keys.stream(w.jobID)).Build(),
 			s.client.B().Hmget().Key(s.keys.meta(w.jobID)).Field("inc", "last").Build())
 	}
-	ctx, cancel := s.call(s.ctx)
-	defer cancel()
-	replies := s.client.DoMulti(ctx, commands...)
+	replies := s.doMulti(s.ctx, commands...)
 	for i, w := range open {
 		exists, err := replies[2*i].AsInt64()
 		if err != nil {

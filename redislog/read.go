@@ -107,7 +107,7 @@ func (s *Store) step(ctx context.Context, jobID string, r *span, count int) ([]t
 	if r.count = count; r.empty {
 		return nil, nil
 	}
-	return parseEntries(jobID, s.client.Do(ctx, s.rangeCommand(jobID, r)))
+	return parseEntries(jobID, s.do(ctx, s.rangeCommand(jobID, r)))
 }
 
 // lookAndRead looks at the log and reads the first step of it in one round
@@ -117,7 +117,7 @@ func (s *Store) lookAndRead(ctx context.Context, jobID string, r *span, count in
 	r.count = count
 	stream, meta := s.keys.stream(jobID), s.keys.meta(jobID)
 	for range adoptTries {
-		replies := s.client.DoMulti(ctx,
+		replies := s.doMulti(ctx,
 			lookScript.bySHA(s.client, []string{stream, meta}, []string{newTag()}),
 			s.rangeCommand(jobID, r),
 			s.client.B().Hmget().Key(meta).Field("inc", "trimmed").Build())

@@ -99,7 +99,7 @@ func parseHead(text string) (h head, ok bool) {
 
 // indexed gives the record that the index holds, or nil.
 func (s *Store) indexed(ctx context.Context, jobID string) (*record, error) {
-	text, err := s.client.Do(ctx, s.client.B().Hget().Key(s.keys.jobs(partitionOf(jobID))).Field(jobID).Build()).ToString()
+	text, err := s.do(ctx, s.client.B().Hget().Key(s.keys.jobs(partitionOf(jobID))).Field(jobID).Build()).ToString()
 	if rueidis.IsRedisNil(err) {
 		return nil, nil
 	}
@@ -112,7 +112,7 @@ func (s *Store) indexed(ctx context.Context, jobID string) (*record, error) {
 // checkpoint gives the record that lies beside the log, or nil: the fold of
 // what retention has removed.
 func (s *Store) checkpoint(ctx context.Context, jobID string) (*record, error) {
-	text, err := s.client.Do(ctx, s.client.B().Hget().Key(s.keys.meta(jobID)).Field("sum").Build()).ToString()
+	text, err := s.do(ctx, s.client.B().Hget().Key(s.keys.meta(jobID)).Field("sum").Build()).ToString()
 	if rueidis.IsRedisNil(err) {
 		return nil, nil
 	}

@@ -65,9 +65,7 @@ func (s *Store) forgetEnded(ctx context.Context, then time.Time) error {
 }
 
 func (s *Store) endedBefore(ctx context.Context, p int, then time.Time) ([]string, error) {
-	ctx, cancel := s.call(ctx)
-	defer cancel()
-	return s.client.Do(ctx, s.client.B().Zrangebyscore().Key(s.keys.ended(p)).Min("-inf").
+	return s.do(ctx, s.client.B().Zrangebyscore().Key(s.keys.ended(p)).Min("-inf").
 		Max("("+formatInt(then.UnixMilli())).Limit(0, forgetBatch).Build()).AsStrSlice()
 }
 
@@ -100,9 +98,7 @@ func (s *Store) trimJobs(ctx context.Context, heads map[string]head) error {
 		jobs = append(jobs, jobID)
 		commands = append(commands, s.client.B().Xlen().Key(s.keys.stream(jobID)).Build())
 	}
-	callCtx, cancel := s.call(ctx)
-	replies := s.client.DoMulti(callCtx, commands...)
-	cancel()
+	replies := s.doMulti(ctx, commands...)
 	for i, jobID := range jobs {
 		length, err := replies[i].AsInt64()
 		if err != nil {
@@ -137,10 +133,8 @@ func (s *Store) trimJob(ctx context.Context, jobID string, length int64) error {
 // cutByBytes is the oldest event to keep so that about so many bytes of data
 // are kept, or zero if all are.
 func (s *Store) cutByBytes(ctx context.Context, jobID string, limit int64) (tidings.ID, error) {
-	callCtx, cancel := s.call(ctx)
-	defer cancel()
 	// Cheap and never less than the data: the memory of the whole stream.
-	memory, err := s.client.Do(callCtx, s.client.B().MemoryUsage().Key(s.keys.stream(jobID)).Build()).AsInt64()
+	memory, err := s.do(ctx, s.client.B().MemoryUsage().Key(s.keys.stream(jobID)).Build()).AsInt64()
 	if err == nil && memory <= limit || rueidis.IsRedisNil(err) {
 		return tidings.ID{}, nil
 	}
@@ -151,7 +145,7 @@ func (s *Store) cutByBytes(ctx context.Context, jobID string, limit int64) (tidi
 	var kept int64
 	oldest := tidings.ID{}
 	for {
-		events, err := s.step(callCtx, jobID, &r, firstStep)
+		events, err := s.step(ctx, jobID, &r, firstStep)
 		if err != nil {
 			return tidings.ID{}, err
 		}
@@ -186,11 +180,9 @@ func (s *Store) trim(ctx context.Context, jobID, keep, first string) error {
 	}
 	args := []string{rec.Job.Incarnation, keep, first, strconv.Itoa(trimStep), rec.Job.LastID.String(), rec.encode()}
 	for {
-		callCtx, cancel := s.call(ctx)
-		reply, err := trimScript.run(callCtx, s.client, []string{s.keys.stream(jobID), s.keys.meta(jobID)}, args).AsIntSlice()
-		cancel()
+		reply, err := s.onLog(ctx, trimScript, jobID, args...).AsIntSlice()
 		if err != nil {
-			return s.appendError(err, s.keys.stream(jobID))
+			return s.writeError(ctx, "trimming", err, s.keys.stream(jobID))
 		}
 		if reply[0] > 0 {
 			s.stats.trimmed.Add(reply[0])
@@ -208,9 +200,7 @@ func (s *Store) compact(ended []*record) {
 		return
 	}
 	for _, rec := range ended {
-		ctx, cancel := s.call(s.ctx)
-		err := compactScript.run(ctx, s.client, []string{s.keys.stream(rec.Job.ID), s.keys.meta(rec.Job.ID)}, []string{rec.Job.Incarnation}).Error()
-		cancel()
+		err := s.onLog(s.ctx, compactScript, rec.Job.ID, rec.Job.Incarnation).Error()
 		if err != nil {
 			s.log.Warn("redis: the stream of an ended job could not be compacted; it stays as it is", "job", rec.Job.ID, "error", err)
 		}

@@ -176,10 +176,36 @@ func (s *Store) begin() (done func(), err error) {
 	return s.writes.Done, nil
 }
 
-// call gives a context for one call to Redis: it ends with the caller's, with
-// the store, or when the call has taken too long.
+// call gives a context for one call to Redis: it ends with the caller's, or
+// when the call has taken too long.
 func (s *Store) call(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, s.opts.Timeout)
+}
+
+// do is one command, bounded in time.
+func (s *Store) do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
+	ctx, cancel := s.call(ctx)
+	defer cancel()
+	return s.client.Do(ctx, cmd)
+}
+
+// doMulti is one round trip, bounded in time.
+func (s *Store) doMulti(ctx context.Context, cmds ...rueidis.Completed) []rueidis.RedisResult {
+	ctx, cancel := s.call(ctx)
+	defer cancel()
+	return s.client.DoMulti(ctx, cmds...)
+}
+
+// runScript is one script, bounded in time.
+func (s *Store) runScript(ctx context.Context, sc *script, keys, args []string) rueidis.RedisResult {
+	ctx, cancel := s.call(ctx)
+	defer cancel()
+	return sc.run(ctx, s.client, keys, args)
+}
+
+// onLog runs a script on a job's log.
+func (s *Store) onLog(ctx context.Context, sc *script, jobID string, args ...string) rueidis.RedisResult {
+	return s.runScript(ctx, sc, []string{s.keys.stream(jobID), s.keys.meta(jobID)}, args)
 }
 
 // unavailable turns an error of the client or of Redis into one for the caller.
@@ -191,20 +217,20 @@ func (s *Store) unavailable(doing string, err error) error {
 }
 
 // retryRead runs a read again while the connection is being made anew, as after
-// a restart of Redis, within the time of one call. Reading twice does no harm.
+// a restart of Redis, for as long as one call may take. Reading twice does no
+// harm.
 func retryRead[T any](ctx context.Context, s *Store, doing string, read func(context.Context) (T, error)) (T, error) {
-	callCtx, cancel := s.call(ctx)
-	defer cancel()
+	deadline := time.Now().Add(s.opts.Timeout)
 	delay := 10 * time.Millisecond
 	for {
-		v, err := read(callCtx)
+		v, err := read(ctx)
 		if err == nil {
 			return v, nil
 		}
 		if !transient(err) {
 			return v, err
 		}
-		if wait(callCtx, s.ctx.Done(), delay) {
+		if time.Now().Add(delay).Before(deadline) && wait(ctx, s.ctx.Done(), delay) {
 			delay *= 2
 			continue
 		}

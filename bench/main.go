@@ -40,12 +40,13 @@ type settings struct {
 	verbose  bool
 }
 
-// scenario is one measurement. It gets a server of its own.
+// scenario is one measurement. It gets servers of its own.
 type scenario struct {
 	name    string
 	what    string
 	stores  []string // that it knows
 	byName  bool     // runs only if asked for by name
+	bare    bool     // needs no Tidings server
 	columns []string
 	run     func(ctx context.Context, b *bench) error
 }
@@ -57,7 +58,7 @@ var scenarios = []scenario{
 	{name: "history", what: "one long job read from its start", stores: both, columns: []string{"store", "read", "events", "events/s", "MB/s"}, run: runHistory},
 	{name: "storm", what: "viewers of one job that all come back at once", stores: both, columns: []string{"store", "viewers", "store reads", "all caught up after"}, run: runStorm},
 	{name: "connections", what: "connections of a server to Redis", stores: []string{redisStore}, columns: []string{"store", "viewers", "jobs", "connections before", "connections with the viewers"}, run: runConnections},
-	{name: "batches", what: "batches of 64 events straight to Redis", stores: []string{redisStore}, columns: []string{"writer", "events/s", "of redis-benchmark", "Redis' CPU an event"}, run: runBatches},
+	{name: "batches", what: "batches of 64 events straight to Redis", stores: []string{redisStore}, bare: true, columns: []string{"writer", "events/s", "of redis-benchmark", "Redis' CPU an event"}, run: runBatches},
 	{name: "soak", what: "memory over time: viewers, one in ten stalled", stores: both, byName: true, columns: []string{"store", "viewers", "jobs", "events", "RSS early", "RSS late", "drift a minute", "missing deliveries"}, run: runSoak},
 }
 
@@ -187,8 +188,10 @@ func onStore(ctx context.Context, w *workshop, s settings, sc scenario, store st
 			return err
 		}
 	}
-	if b.server, err = w.startServer(ctx, b.redis); err != nil {
-		return err
+	if !sc.bare {
+		if b.server, err = w.startServer(ctx, b.redis); err != nil {
+			return err
+		}
 	}
 	return sc.run(ctx, b)
 }
@@ -197,7 +200,7 @@ func onStore(ctx context.Context, w *workshop, s settings, sc scenario, store st
 type bench struct {
 	settings
 	store  string
-	server *process
+	server *process // nil for a bare scenario
 	redis  *process // nil on the embedded store
 	out    io.Writer
 }

@@ -202,7 +202,7 @@ func (e *env) same(what string, got, want []tidings.Event) {
 // White space between the tokens of data does not count.
 func Same(got, want []tidings.Event) error {
 	for i := range min(len(got), len(want)) {
-		if g, w := &got[i], &want[i]; g.ID != w.ID || g.JobID != w.JobID || !g.Time.Equal(w.Time) || payload(g) != payload(w) {
+		if g, w := &got[i], &want[i]; g.ID != w.ID || g.JobID != w.JobID || !g.Time.Equal(w.Time) || !samePayload(g, w) {
 			return fmt.Errorf("event %d is %s; want %s", i, describe(g), describe(w))
 		}
 	}
@@ -217,7 +217,7 @@ func Same(got, want []tidings.Event) error {
 func (e *env) sameData(what string, got, want []tidings.Event) {
 	e.Helper()
 	for i := range min(len(got), len(want)) {
-		if payload(&got[i]) != payload(&want[i]) {
+		if !samePayload(&got[i], &want[i]) {
 			e.Errorf("%s: event %d is %s; want %s", what, i, describe(&got[i]), describe(&want[i]))
 			return
 		}
@@ -237,6 +237,13 @@ func payload(e *tidings.Event) string {
 		out.Write(e.Data)
 	}
 	return out.String()
+}
+
+func samePayload(a, b *tidings.Event) bool {
+	if a.Type == b.Type && bytes.Equal(a.Data, b.Data) {
+		return true // most are, and need no parsing
+	}
+	return payload(a) == payload(b)
 }
 
 func describe(e *tidings.Event) string {

@@ -269,7 +269,11 @@ func cut(events []tidings.Event, q tidings.Query) (page []tidings.Event, more bo
 		q.MaxBytes = tidings.DefaultMaxBytes
 	}
 	var found []tidings.Event
-	for _, ev := range events {
+	start, _ := slices.BinarySearchFunc(events, q.After.ID, func(ev tidings.Event, id tidings.ID) int { return ev.ID.Compare(id) })
+	for _, ev := range events[start:] {
+		if !q.Backward && len(found) > q.Limit {
+			break
+		}
 		if q.After.ID.Less(ev.ID) && (q.Before.IsZero() || ev.ID.Less(q.Before)) {
 			found = append(found, ev)
 		}

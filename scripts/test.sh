@@ -89,7 +89,7 @@ step_fuzz() {
 fuzz() {
 	local try log
 	for try in 1 2; do
-		if log=$(go test -run '^$' -fuzz "^$2\$" -fuzztime "${FUZZTIME:-2s}" "$1" 2>&1); then
+		if log=$(go test -run '^$' -fuzz "^$2\$" -fuzztime "${FUZZTIME:-4s}" "$1" 2>&1); then
 			echo "ok  $1 $2: $(grep -oE 'execs: [0-9]+' <<<"$log" | tail -n1)"
 			return
 		fi

@@ -2,6 +2,7 @@ package redislog
 
 import (
 	"bytes"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,7 +20,6 @@ type message struct {
 	at      time.Time     // of its arrival
 	settled bool          // it is in the log, or refused by it
 	doubted bool          // an earlier holder of the lease may have appended it
-	echoed  bool          // its event has come by in the feed
 }
 
 func (m *message) size() int { return len(m.event.Data) + len(m.event.JobID) + 200 }
@@ -42,14 +42,14 @@ type backlog struct {
 
 	mu      sync.Mutex
 	all     []*message
-	byJob   map[string][]*message
+	unseen  map[string][]*message // by job: its event has not come by in the feed
 	bytes   int
 	working bool       // this node appends
 	pending []*message // what it has not taken yet
 }
 
 func newBacklog(keep time.Duration) *backlog {
-	return &backlog{keep: keep, news: make(chan struct{}, 1), byJob: map[string][]*message{}}
+	return &backlog{keep: keep, news: make(chan struct{}, 1), unseen: map[string][]*message{}}
 }
 
 func (l *backlog) add(m *message) {
@@ -57,7 +57,7 @@ func (l *backlog) add(m *message) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.all = append(l.all, m)
-	l.byJob[m.event.JobID] = append(l.byJob[m.event.JobID], m)
+	l.unseen[m.event.JobID] = append(l.unseen[m.event.JobID], m)
 	l.bytes += m.size()
 	if l.working {
 		l.pending = append(l.pending, m)
@@ -82,11 +82,22 @@ func (l *backlog) forget(before time.Time) {
 		l.all[0] = nil
 		l.all = l.all[1:]
 		l.bytes -= m.size()
-		if rest := l.byJob[m.event.JobID][1:]; len(rest) > 0 {
-			l.byJob[m.event.JobID] = rest
-		} else {
-			delete(l.byJob, m.event.JobID)
+		if list := l.unseen[m.event.JobID]; len(list) > 0 && list[0] == m {
+			l.seen(m.event.JobID, 0)
 		}
+	}
+}
+
+// seen drops one of the messages whose event has not come by.
+func (l *backlog) seen(jobID string, i int) {
+	list := l.unseen[jobID]
+	switch {
+	case len(list) == 1:
+		delete(l.unseen, jobID)
+	case i == 0: // nearly always
+		l.unseen[jobID] = list[1:]
+	default:
+		l.unseen[jobID] = slices.Delete(list, i, i+1)
 	}
 }
 
@@ -151,12 +162,9 @@ func (l *backlog) settle(messages []*message, ids []tidings.ID) {
 func (l *backlog) echo(e *tidings.Event) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, m := range l.byJob[e.JobID] {
-		if m.echoed {
-			continue
-		}
+	for i, m := range l.unseen[e.JobID] {
 		if m.event.ID == e.ID || (m.event.ID.IsZero() && m.is(e)) {
-			m.echoed = true
+			l.seen(e.JobID, i)
 			return true
 		}
 	}

@@ -387,8 +387,8 @@ func TestBacklogIsBounded(t *testing.T) {
 	for range 100 {
 		l.add(&message{event: tidings.Event{JobID: "j", Data: big}, at: time.Now()})
 	}
-	if l.bytes > backlogBytes+2<<20 || len(l.byJob["j"]) != len(l.all) {
-		t.Errorf("%d bytes are kept, %d messages, %d of the job", l.bytes, len(l.all), len(l.byJob["j"]))
+	if l.bytes > backlogBytes+2<<20 || len(l.unseen["j"]) != len(l.all) {
+		t.Errorf("%d bytes are kept, %d messages, %d of the job", l.bytes, len(l.all), len(l.unseen["j"]))
 	}
 	if l.dropped.Load() != 0 {
 		t.Error("a node that only stands by counts what it forgets as dropped")
@@ -401,8 +401,8 @@ func TestBacklogIsBounded(t *testing.T) {
 	l.add(&message{event: tidings.Event{JobID: "k", Data: json.RawMessage("1")}, at: time.Now().Add(2 * time.Minute)})
 	l.end()
 	l.add(&message{event: tidings.Event{JobID: "k", Data: json.RawMessage("2")}, at: time.Now().Add(4 * time.Minute)})
-	if len(l.all) != 1 || len(l.byJob) != 1 {
-		t.Errorf("%d messages of %d jobs are kept for longer than asked", len(l.all), len(l.byJob))
+	if len(l.all) != 1 || len(l.unseen) != 1 {
+		t.Errorf("%d messages of %d jobs are kept for longer than asked", len(l.all), len(l.unseen))
 	}
 }
 

@@ -35,7 +35,12 @@ func (h *Handler) finish(output field, err error) {
 	h.stopTimer()
 	asked := h.tree.asked
 	h.mu.Unlock()
-	defer h.over() // also if what follows panics
+	defer func() {
+		if p := recover(); p != nil { // by a method of err: the job must end all the same
+			h.emitTerminal(TypeError, h.sums(newObject(256).str("error", "an error that can't be looked at").str("scope", "job").boolean("fatal", true)).end())
+		}
+		h.over()
+	}()
 	switch {
 	case err == nil:
 		h.emitTerminal(TypeDone, output.close(h.sums(output.add(newObject(len(output.json)+256).str("status", "completed")))))

@@ -168,6 +168,10 @@ func Start(ctx context.Context, jobID string, to Appender, opts *HandlerOptions)
 		first: func() { close(h.acked) }, stop: h.stopped, dir: o.SpoolDir, spoolBytes: o.SpoolBytes,
 		mapping: mapping{producer: newProducer(o.ProducerID, o.Epoch)},
 	}
+	if err := h.validate(); err != nil {
+		h.log.Error("the job can't be told of; it runs unobserved", "job", jobID, "error", err)
+		h.q.refuse(err)
+	}
 	h.begun()
 	h.work.Go(h.send)
 	h.work.Go(func() { h.keepAlive(to) })
@@ -177,6 +181,12 @@ func Start(ctx context.Context, jobID string, to Appender, opts *HandlerOptions)
 		close(h.ended)
 	}()
 	return h
+}
+
+// validate reports what every append would be refused for.
+func (h *Handler) validate() error {
+	p := h.sender.of(0)
+	return errors.Join(ValidateJobID(h.jobID), p.validate())
 }
 
 func (o *HandlerOptions) fill() {
@@ -280,6 +290,7 @@ func (h *Handler) Emit(e Event) {
 	}
 	h.mu.Lock()
 	h.tree.over = true
+	h.stopTimer()
 	h.mu.Unlock()
 	defer h.over()
 	h.q.putEvent(it, true)
@@ -431,8 +442,8 @@ func (h *Handler) shut(ctx context.Context) error {
 		h.log.Error("the appender does not return although its context has ended", "job", h.jobID)
 		return h.leave(context.Cause(ctx))
 	}
-	if h.reason == nil || h.q.refused() != nil {
-		return h.reason
+	if err := h.q.refused(); err != nil || h.reason == nil {
+		return err
 	}
 	return h.leave(h.reason)
 }

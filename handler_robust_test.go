@@ -353,3 +353,26 @@ func TestManyGoroutines(t *testing.T) {
 		t.Errorf("the job is %+v, stats %+v", j, job.Stats())
 	}
 }
+
+func TestImpossibleJobRunsUnobserved(t *testing.T) {
+	store := newMemLog()
+	for _, opts := range []*tidings.HandlerOptions{{}, {Epoch: -1}} {
+		id := "job"
+		if opts.Epoch == 0 {
+			id = "a{b}"
+		}
+		job := tidings.Start(t.Context(), id, store, opts)
+		out, err := job.Tool(job.Context(), "x", "", nil, func(ctx context.Context) (any, error) { return 1, ctx.Err() })
+		if out != 1 || err != nil {
+			t.Errorf("Tool gave %v, %v", out, err)
+		}
+		job.End(nil, nil)
+		var invalid *tidings.InvalidError
+		if err := job.Close(t.Context()); !errors.As(err, &invalid) {
+			t.Errorf("Close says %v", err)
+		}
+	}
+	if len(store.appends) > 0 {
+		t.Errorf("%d appends", len(store.appends))
+	}
+}

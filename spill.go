@@ -7,22 +7,35 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // spillWhenFull moves events from the queue to the spool whenever the queue is
 // more than half full, until ctx ends.
 func (s *sender) spillWhenFull(ctx context.Context) {
+	failed := false
 	for {
 		select {
 		case <-s.q.high:
-			if err := s.spill(s.q.limit / 4); err != nil {
-				s.log.Error("can't spool events; what the queue can't hold is dropped", "job", s.jobID, "error", err)
-			}
 		case <-ctx.Done():
 			return
 		}
+		err := s.spill(s.q.limit / 4)
+		if err != nil && !failed { // told once, not with every event
+			s.log.Error("can't spool events; what the queue can't hold is dropped", "job", s.jobID, "error", err)
+		}
+		if failed = err != nil; failed {
+			select {
+			case <-time.After(spillPause):
+				signal(s.q.high)
+			case <-ctx.Done():
+			}
+		}
 	}
 }
+
+// spillPause is the time between two tries to write to a full disk.
+const spillPause = time.Second
 
 // spill writes what is in the queue to the spool, until the queue holds no more
 // than so many bytes. The batch under way goes first: what is in the file

@@ -48,6 +48,10 @@ func (s *Store) read(ctx context.Context, jobID string, q tidings.Query) (tiding
 		if events, err = s.step(ctx, jobID, &r, collected.nextCount()); err != nil {
 			return tidings.Page{}, err
 		}
+		if collected.cutOff(events) {
+			collected.more = true // what is missing is told to whom reads on
+			break
+		}
 	}
 	page.Events, page.More = collected.events, collected.more
 	s.stats.readEvents.Add(int64(len(page.Events)))
@@ -73,14 +77,15 @@ func rangeOf(q tidings.Query) span {
 	return r
 }
 
-// advance goes on behind the entry seen last.
+// advance goes on at the entry seen last; forwards that one is read again, to
+// see that it is still there: if not, so may others be that followed it.
 func (r *span) advance(seen tidings.ID) {
 	if r.backward {
 		r.to = before(seen)
 		r.empty = seen.IsZero() || r.to.Less(r.from)
 		return
 	}
-	r.from = seen.Next()
+	r.from = seen
 	r.empty = r.to.Less(r.from)
 }
 
@@ -224,15 +229,22 @@ type collector struct {
 	more            bool
 }
 
+// cutOff reports whether the step that gave events no longer begins where the
+// one before ended: the log was trimmed or deleted meanwhile.
+func (c *collector) cutOff(events []tidings.Event) bool {
+	return !c.backward && (len(events) == 0 || events[0].ID != c.seen)
+}
+
 // add takes the events of a step of count and reports whether the page is done.
 func (c *collector) add(events []tidings.Event, count int) bool {
 	for i := range events {
 		e := &events[i]
-		c.seen = e.ID
 		if !c.backward && c.last.Less(e.ID) {
 			return true
 		}
-		if e.ID.Compare(c.after) <= 0 || c.last.Less(e.ID) {
+		again := e.ID == c.seen
+		c.seen = e.ID
+		if again || e.ID.Compare(c.after) <= 0 || c.last.Less(e.ID) {
 			continue
 		}
 		if len(c.events) == c.limit || c.bytes > c.maxBytes {
@@ -256,5 +268,5 @@ func (c *collector) nextCount() int {
 		average := max(1, c.bytes/len(c.events))
 		left = min(left, max(1, (c.maxBytes-c.bytes)/average+1))
 	}
-	return min(left+1, 4*tidings.DefaultLimit)
+	return min(left+2, 4*tidings.DefaultLimit)
 }

@@ -140,11 +140,11 @@ func (s *Store) catchUp(ctx context.Context, jobID string, old *record) (*record
 		if err := s.foldTo(ctx, jobID, rec, st.last); err != nil {
 			return nil, err
 		}
-		after, err := s.lookOnce(ctx, jobID) // what was read is of this incarnation, and whole
+		after, err := s.lookOnce(ctx, jobID) // was what was read of this incarnation, and whole?
 		if err != nil {
 			return nil, err
 		}
-		if after.incarnation != st.incarnation || rec.Job.LastID.Less(after.trimmed) {
+		if after.incarnation != st.incarnation || after.trimmed != st.trimmed {
 			continue
 		}
 		rec.complete(jobID, &after)

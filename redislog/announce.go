@@ -71,8 +71,7 @@ func parseAnnounced(jobID, idText, envelope string) (tidings.Event, error) {
 		return tidings.Event{}, err
 	}
 	eventType, timestamp := peekEnvelope(jobID, envelope)
-	e, ok := ownEntry(jobID, id, []rueidis.XRangeFieldValue{
-		{Field: wire.FieldEventType, Value: eventType}, {Field: wire.FieldTimestamp, Value: timestamp}, {Field: wire.FieldData, Value: envelope}})
+	e, ok := ownEntry(jobID, id, []string{wire.FieldEventType, eventType, wire.FieldTimestamp, timestamp, wire.FieldData, envelope})
 	if !ok {
 		e = wire.ParseEntry(jobID, id, []string{wire.FieldData, envelope})
 	}

@@ -18,32 +18,55 @@ func parseEntries(jobID string, reply rueidis.RedisResult) ([]tidings.Event, err
 	if err != nil {
 		return nil, err
 	}
-	events := make([]tidings.Event, 0, len(items))
+	events := make([]tidings.Event, len(items))
+	var fields []string
 	for i := range items {
-		slice, err := items[i].AsXRangeSlice()
-		if err != nil {
+		var id string
+		if id, fields, err = splitEntry(&items[i], fields[:0]); err != nil {
 			return nil, err
 		}
-		e, err := parseEntry(jobID, slice)
-		if err != nil {
+		if events[i], err = parseEntry(jobID, id, fields); err != nil {
 			return nil, err
 		}
-		events = append(events, e)
 	}
 	return events, nil
 }
 
-func parseEntry(jobID string, entry rueidis.XRangeSlice) (tidings.Event, error) {
-	id, err := tidings.ParseID(entry.ID)
+// splitEntry gives an entry's ID and appends its alternating names and values
+// to fields.
+func splitEntry(item *rueidis.RedisMessage, fields []string) (string, []string, error) {
+	parts, err := item.ToArray()
+	if err != nil {
+		return "", nil, err
+	}
+	if len(parts) != 2 {
+		return "", nil, fmt.Errorf("redis gave a stream entry of %d parts; want 2", len(parts))
+	}
+	id, err := parts[0].ToString()
+	if err != nil {
+		return "", nil, err
+	}
+	values, err := parts[1].ToArray()
+	if err != nil {
+		return "", nil, err
+	}
+	for i := range values {
+		text, err := values[i].ToString()
+		if err != nil {
+			return "", nil, err
+		}
+		fields = append(fields, text)
+	}
+	return id, fields, nil
+}
+
+func parseEntry(jobID, idText string, fields []string) (tidings.Event, error) {
+	id, err := tidings.ParseID(idText)
 	if err != nil {
 		return tidings.Event{}, fmt.Errorf("redis gave a malformed entry ID: %w", err)
 	}
-	if e, ok := ownEntry(jobID, id, entry.FieldValues); ok {
+	if e, ok := ownEntry(jobID, id, fields); ok {
 		return e, nil
-	}
-	fields := make([]string, 0, 2*len(entry.FieldValues))
-	for _, f := range entry.FieldValues {
-		fields = append(fields, f.Field, f.Value)
 	}
 	return wire.ParseEntry(jobID, id, fields), nil
 }
@@ -51,20 +74,20 @@ func parseEntry(jobID string, entry rueidis.XRangeSlice) (tidings.Event, error) 
 // ownEntry reads an entry whose envelope is, byte for byte, the one that this
 // package writes, without parsing it as JSON several times. It gives what
 // wire.ParseEntry gives for it, or false for any other entry.
-func ownEntry(jobID string, id tidings.ID, fields []rueidis.XRangeFieldValue) (tidings.Event, bool) {
-	if len(fields) != 3 || fields[0].Field != wire.FieldEventType || fields[1].Field != wire.FieldTimestamp || fields[2].Field != wire.FieldData {
+func ownEntry(jobID string, id tidings.ID, fields []string) (tidings.Event, bool) {
+	if len(fields) != 6 || fields[0] != wire.FieldEventType || fields[2] != wire.FieldTimestamp || fields[4] != wire.FieldData {
 		return tidings.Event{}, false
 	}
-	e := tidings.Event{ID: id, JobID: jobID, Type: fields[0].Value}
+	e := tidings.Event{ID: id, JobID: jobID, Type: fields[1]}
 	if e.Type == "" || len(e.Type) > tidings.MaxEventTypeBytes || !utf8.ValidString(e.Type) {
 		return tidings.Event{}, false
 	}
-	t, err := wire.ParseTime(fields[1].Value)
+	t, err := wire.ParseTime(fields[3])
 	if err != nil {
 		return tidings.Event{}, false
 	}
 	e.Time = t
-	data, ok := openOwnEnvelope(&e, fields[2].Value)
+	data, ok := openOwnEnvelope(&e, fields[5])
 	if !ok || !json.Valid(data) || !utf8.Valid(data) {
 		return tidings.Event{}, false
 	}

@@ -22,12 +22,12 @@ func FuzzOwnEntryReadsAsAnyEntry(f *testing.F) {
 	f.Add("custom", "2026-11-24T09:20:01.234567Z", `{"event_type":"custom","data":,"timestamp":"2026-11-24T09:20:01.234567Z","job_id":"job"}`)
 	f.Fuzz(func(t *testing.T, eventType, timestamp, data string) {
 		id := tidings.ID{Ms: 1795512001234}
-		fields := []rueidis.XRangeFieldValue{{Field: "event_type", Value: eventType}, {Field: "timestamp", Value: timestamp}, {Field: "data", Value: data}}
+		fields := []string{"event_type", eventType, "timestamp", timestamp, "data", data}
 		got, own := ownEntry("job", id, fields)
 		if !own {
 			return
 		}
-		want := wire.ParseEntry("job", id, []string{"event_type", eventType, "timestamp", timestamp, "data", data})
+		want := wire.ParseEntry("job", id, fields)
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("long way, short way:\n%s", diff)
 		}
@@ -37,11 +37,7 @@ func FuzzOwnEntryReadsAsAnyEntry(f *testing.F) {
 func TestOwnEntriesAreReadTheShortWay(t *testing.T) {
 	t.Parallel()
 	e := tidings.Event{JobID: "job", Type: "to\"ol", Time: time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC), Data: json.RawMessage(`{"a":"b c"}`)}
-	fields := []rueidis.XRangeFieldValue{
-		{Field: "event_type", Value: e.Type},
-		{Field: "timestamp", Value: string(wire.AppendTime(nil, e.Time))},
-		{Field: "data", Value: string(wire.AppendEnvelope(nil, &e))},
-	}
+	fields := []string{"event_type", e.Type, "timestamp", string(wire.AppendTime(nil, e.Time)), "data", string(wire.AppendEnvelope(nil, &e))}
 	got, ok := ownEntry("job", tidings.ID{}, fields)
 	if diff := cmp.Diff(e, got); !ok || diff != "" {
 		t.Errorf("own entry: %t\n%s", ok, diff)

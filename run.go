@@ -116,7 +116,7 @@ func (h *Handler) begin(ctx context.Context, info RunInfo, kind string, leaf boo
 		r.parent = h.runFrom(ctx)
 	}
 	r.info.Input, r.info.Parent, r.info.Namespace = nil, nil, nil
-	r.tree = appendTree(nil, r, info.Namespace)
+	r.tree = appendTree(make([]byte, 0, len(info.Name)+160), r, info.Namespace)
 	return r, h.open(r)
 }
 

@@ -152,10 +152,11 @@ func (f failure) close(o object) []byte { return f.text.close(o) }
 // explain says how the event that ends r tells of err: by its text the first
 // time, afterwards by the run that told of it.
 func (h *Handler) explain(eventType string, err error, r *Run) failure {
-	f := failure{text: field{name: "error"}, kind: errorKind(err)}
+	f := failure{text: field{name: "error"}}
 	if err == nil {
 		return f
 	}
+	f.kind = errorKind(err)
 	text := errorText(err)
 	if f.cause = h.cause(err, text, r); f.cause == "" {
 		f.text = h.field(eventType, "error", text)
@@ -234,8 +235,6 @@ func errorKind(err error) (kind string) {
 	var panicked *PanicError
 	var named interface{ ErrorKind() string }
 	switch {
-	case err == nil:
-		return ""
 	case errors.As(err, &named):
 		return named.ErrorKind()
 	case errors.Is(err, context.Canceled):

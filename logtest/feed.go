@@ -15,6 +15,7 @@ import (
 var feedCases = []testCase{
 	{name: "feed/all-jobs", run: feedAllJobs},
 	{name: "feed/resume", run: feedResume},
+	{name: "feed/property", run: feedProperty},
 	{name: "feed/latest", run: feedLatest},
 	{name: "feed/deletion", run: feedDeletion},
 	{name: "feed/malformed-cursor", run: feedMalformedCursor},
@@ -141,6 +142,34 @@ func feedResume(e *env) {
 	}
 	if n := number(&resumed.all[0].Event); n != 1000 {
 		e.Errorf("resumed at the end: event %d; want 1000", n)
+	}
+}
+
+// While jobs are written to, a reader that leaves and comes back, each time
+// after any change of those it was given last, gets every event once, in order.
+func feedProperty(e *env) {
+	const jobs, batches = 6, 25
+	prefix := e.job() + "/"
+	written := make(chan []string, 1)
+	go func() {
+		names, _ := e.write(prefix, jobs, batches)
+		written <- names
+	}()
+	var all []tidings.Change
+	cursor := ""
+	for len(all) < jobs*batches*2 {
+		visit := e.feed(cursor, prefix)
+		if err := visit.until(e, min(1+rand.IntN(40), jobs*batches*2-len(all))); err != nil {
+			e.Fatalf("after %d changes: %v", len(all), err)
+		}
+		keep := visit.all[:1+rand.IntN(len(visit.all))]
+		all = append(all, keep...)
+		cursor = keep[len(keep)-1].Cursor
+		_ = visit.feed.Close()
+	}
+	got := byJob(e, all)
+	for _, job := range <-written {
+		e.same(job+" in the feed", got[job], e.log(job))
 	}
 }
 

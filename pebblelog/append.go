@@ -152,8 +152,8 @@ func (a *appendOp) write(g *group, snap *snapshot) {
 		g.key = appendEventKey(g.key[:0], snap.number, e.ID)
 		_ = g.batch.Set(g.key, a.values[start:a.ends[i]], nil)
 		start = a.ends[i]
-		g.feed(e.ID, feedEvent, snap.number, a.jobID)
 	}
+	g.feed(feedEvents, snap.number, a.jobID, ids[0], snap.job.LastID, len(ids))
 	snap.bytes += a.bytes
 	a.receipt = tidings.Receipt{IDs: ids, LastID: snap.job.LastID, Incarnation: snap.job.Incarnation}
 }
@@ -195,7 +195,8 @@ func (d *deleteOp) plan(g *group) error {
 	g.counts.deleted++
 	_ = g.batch.DeleteRange(appendEventKey(nil, snap.number, tidings.ID{}), appendEventKey(nil, snap.number+1, tidings.ID{}), nil)
 	_ = g.batch.DeleteRange(appendProducerKey(nil, snap.number, ""), appendProducerKey(nil, snap.number+1, ""), nil)
-	g.feed(g.c.nextID(g.now), feedDeleted, snap.number, d.jobID)
+	id := g.c.nextID(g.now)
+	g.feed(feedDeleted, snap.number, d.jobID, id, id, 1)
 	g.s.leases.drop(d.jobID)
 	return nil
 }

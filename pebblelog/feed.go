@@ -129,7 +129,7 @@ func (f *feed) open() (*feedReader, error) {
 	if err != nil {
 		return nil, errors.Join(err, entries.Close())
 	}
-	return &feedReader{storeID: f.s.id, entries: entries, events: events, last: pos.last}, nil
+	return &feedReader{storeID: f.s.id, entries: entries, events: events, last: f.after, end: pos.last}, nil
 }
 
 // gap tells that the cursor can't be continued and moves it to the oldest
@@ -165,6 +165,7 @@ type feedReader struct {
 	entries *pebble.Iterator
 	events  *pebble.Iterator
 	last    tidings.ID // read up to here
+	end     tidings.ID // and this is where the feed ended
 	data    arena
 	jobID   string
 	event   string // type of the last event
@@ -174,77 +175,97 @@ type feedReader struct {
 const (
 	feedPage      = 1000
 	feedPageBytes = 1 << 20
-	feedPageScan  = 10_000 // entries looked at, when the events of many are gone
+	feedPageScan  = 2000 // entries looked at, when the events of many are gone
 )
 
 func (r *feedReader) close() error { return errors.Join(r.entries.Close(), r.events.Close()) }
 
-func (r *feedReader) read(ctx context.Context) (changes []tidings.Change, more bool, err error) {
-	scanned, size := 0, 0
-	for ok := r.entries.First(); ok; ok = r.entries.Next() {
-		if len(changes) >= feedPage || size > feedPageBytes || scanned >= feedPageScan {
-			return changes, true, r.entries.Error()
-		}
-		if scanned%256 == 0 && ctx.Err() != nil {
-			return nil, false, context.Cause(ctx)
-		}
-		scanned++
-		c, held, err := r.change()
-		if err != nil {
-			return nil, false, err
-		}
-		if held {
-			changes = append(changes, c)
-			size += len(c.Event.Data)
-		}
-		r.last = tailID(r.entries.Key())
-	}
-	return changes, false, r.entries.Error()
+// feedChunk is a page of the feed on its way.
+type feedChunk struct {
+	changes []tidings.Change
+	bytes   int
+	scanned int // entries
 }
 
-// change reads the change of the entry at hand. held is false if its event is
-// gone since.
-func (r *feedReader) change() (c tidings.Change, held bool, err error) {
+func (c *feedChunk) full() bool {
+	return len(c.changes) >= feedPage || c.bytes > feedPageBytes || c.scanned >= feedPageScan
+}
+
+func (r *feedReader) read(ctx context.Context) (changes []tidings.Change, more bool, err error) {
+	var c feedChunk
+	for ok := r.entries.First(); ok; ok = r.entries.Next() {
+		if c.full() {
+			return c.changes, true, r.entries.Error()
+		}
+		if c.scanned%256 == 0 && ctx.Err() != nil {
+			return nil, false, context.Cause(ctx)
+		}
+		c.scanned++
+		if err := r.readEntry(&c); err != nil {
+			return nil, false, err
+		}
+	}
+	if c.full() { // perhaps in the midst of the last entry
+		return c.changes, true, r.entries.Error()
+	}
+	r.last = r.end
+	return c.changes, false, r.entries.Error()
+}
+
+func (r *feedReader) readEntry(c *feedChunk) error {
 	value, err := r.entries.ValueAndErr()
 	if err != nil {
-		return c, false, err
+		return err
 	}
-	entry, err := parseFeedEntry(value)
+	entry, err := parseFeedEntry(tailID(r.entries.Key()), value)
 	if err != nil {
-		return c, false, err
+		return err
 	}
 	if string(entry.jobID) != r.jobID {
 		r.jobID = string(entry.jobID)
 	}
-	id := tailID(r.entries.Key())
-	c.Event.JobID = r.jobID
-	if entry.kind == feedDeleted {
-		c.Deleted = true
-	} else {
-		c.Event.ID = id
-		if held, err = r.find(entry.number, &c.Event); !held || err != nil {
-			return c, false, err
-		}
+	if entry.kind == feedEvents {
+		return r.readEvents(c, &entry)
 	}
-	c.Cursor = tidings.Cursor{ID: id, Incarnation: r.storeID}.String()
-	return c, true, nil
+	r.add(c, entry.last, tidings.Change{Event: tidings.Event{JobID: r.jobID}, Deleted: true})
+	return nil
 }
 
-// find fills in the event.
-func (r *feedReader) find(number uint64, e *tidings.Event) (held bool, err error) {
-	r.key = appendEventKey(r.key[:0], number, e.ID)
-	if !r.events.SeekGE(r.key) || string(r.events.Key()) != string(r.key) {
-		return false, r.events.Error()
+// readEvents takes those events of an entry that are still held and were not
+// read before, until the page is full.
+func (r *feedReader) readEvents(c *feedChunk, entry *feedEntry) error {
+	from := entry.first
+	if after := r.last.Next(); from.Less(after) {
+		from = after
 	}
-	value, err := r.events.ValueAndErr()
-	if err != nil {
-		return false, err
+	r.key = appendEventKey(r.key[:0], entry.number, from)
+	for ok := r.events.SeekGE(r.key); ok && !c.full(); ok = r.events.Next() {
+		id := tailID(r.events.Key())
+		if eventNumber(r.events.Key()) != entry.number || entry.last.Less(id) {
+			break
+		}
+		value, err := r.events.ValueAndErr()
+		if err != nil {
+			return err
+		}
+		e := tidings.Event{ID: id, JobID: r.jobID}
+		var data []byte
+		if e.Type, e.Time, data, err = parseValue(value, r.event); err != nil {
+			return err
+		}
+		r.event = e.Type
+		e.Data = r.data.copy(data)
+		r.add(c, id, tidings.Change{Event: e})
 	}
-	var data []byte
-	if e.Type, e.Time, data, err = parseValue(value, r.event); err != nil {
-		return false, err
+	if !c.full() {
+		r.last = entry.last
 	}
-	r.event = e.Type
-	e.Data = r.data.copy(data)
-	return true, nil
+	return r.events.Error()
+}
+
+func (r *feedReader) add(c *feedChunk, id tidings.ID, change tidings.Change) {
+	change.Cursor = tidings.Cursor{ID: id, Incarnation: r.storeID}.String()
+	c.changes = append(c.changes, change)
+	c.bytes += len(change.Event.Data)
+	r.last = id
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/go-cmp/cmp"
 
 	"tidings"
 )
@@ -35,7 +36,10 @@ func TestFeedIsTrimmed(t *testing.T) {
 	o := onMem(fs)
 	o.FeedKeep = 10
 	s := open(t, "data", o)
-	r := appendTo(t, s, "job", notes(0, 30)...)
+	var r tidings.Receipt
+	for n := range 30 {
+		r.IDs = append(r.IDs, appendTo(t, s, "job", notes(n, 1)...).IDs...)
+	}
 	all := wholeFeed(t, s, "")
 	retain(t, s)
 	check := func(s *Store) {
@@ -94,7 +98,9 @@ func TestFeedSkipsMuch(t *testing.T) {
 	o := onMem(vfs.NewMem())
 	o.Retention.EventsPerJob = 1
 	s := open(t, "data", o)
-	appendTo(t, s, "a", notes(0, 2*feedPageScan+5)...)
+	for n := range 2*feedPageScan + 5 { // entries of their own
+		appendTo(t, s, "a", notes(n, 1)...)
+	}
 	retain(t, s)
 	if got := nextChanges(t, openFeed(t, s, "")); len(got) != 1 {
 		t.Errorf("%d changes; want the one that is left", len(got))
@@ -139,5 +145,26 @@ func TestFeedClose(t *testing.T) {
 	}
 	if err := <-result; !errors.Is(err, errFeedClosed) {
 		t.Errorf("next: %v; want that the feed is closed", err)
+	}
+}
+
+// A cursor may be any change's, in the midst of a batch and of a page too.
+func TestFeedResumesAnywhere(t *testing.T) {
+	s := openMem(t)
+	for n := range 30 {
+		appendTo(t, s, fmt.Sprintf("job-%d", n%3), notes(n, 1+n*7%50)...)
+		if n%10 == 9 {
+			if err := s.Delete(t.Context(), "job-1"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	appendTo(t, s, "long", notes(0, 2*feedPage+10)...)
+	all := wholeFeed(t, s, "")
+	for i := 0; i < len(all); i += 1 + i%13 {
+		rest := wholeFeed(t, s, all[i].Cursor)
+		if diff := cmp.Diff(all[i+1:], rest); diff != "" {
+			t.Fatalf("after change %d of %d (-before +now):\n%.1000s", i, len(all), diff)
+		}
 	}
 }

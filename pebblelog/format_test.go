@@ -44,7 +44,7 @@ func TestFormatIsPinned(t *testing.T) {
 	line("open", snap.created().appendKey(nil, prefixOpen), []byte("job-42"))
 	line("ended", appendEndedKey(nil, id), []byte("job-42"))
 	line("producer", appendProducerKey(nil, 7, "writer"), appendProducerState(nil, tidings.ProducerState{Epoch: 2, Seq: 300}, 99))
-	f := feedEntry{kind: feedEvent, count: 99, number: 7, jobID: []byte("job-42")}
+	f := feedEntry{kind: feedEvents, count: 99, number: 7, first: tidings.ID{Ms: id.Ms - 1}, last: id, jobID: []byte("job-42")}
 	line("feed", appendFeedKey(nil, id), f.appendTo(nil))
 	f.kind = feedDeleted
 	line("feed, deleted", appendFeedKey(nil, id), f.appendTo(nil))
@@ -141,7 +141,7 @@ func FuzzRecords(f *testing.F) {
 	f.Add([]byte("\x01\x01\x01job"))
 	f.Fuzz(func(t *testing.T, value []byte) {
 		_, _ = parseRecord(value)
-		_, _ = parseFeedEntry(value)
+		_, _ = parseFeedEntry(tidings.MaxID, value)
 		_, _, _ = parseProducerState(value)
 		_, _, _ = parseFormat(value)
 		_, _ = parseCreatedKey(value)

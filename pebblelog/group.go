@@ -102,12 +102,12 @@ func (g *group) producer(e *entry, producerID string) (tidings.ProducerState, bo
 	return state.ProducerState, known, nil
 }
 
-// feed adds an entry to the feed. Errors of a batch's Set and Delete are those
-// of a batch without memory, and come again when it is applied.
-func (g *group) feed(id tidings.ID, kind byte, number uint64, jobID string) {
-	g.c.feedCount++
-	f := feedEntry{kind: kind, count: g.c.feedCount, number: number}
-	g.key = appendFeedKey(g.key[:0], id)
+// feed adds an entry of so many changes to the feed. Errors of a batch's Set and
+// Delete are those of a batch without memory, and come again when it is applied.
+func (g *group) feed(kind byte, number uint64, jobID string, first, last tidings.ID, changes int) {
+	g.c.feedCount += uint64(changes)
+	f := feedEntry{kind: kind, count: g.c.feedCount, number: number, first: first, last: last}
+	g.key = appendFeedKey(g.key[:0], last)
 	g.value = append(f.appendTo(g.value[:0]), jobID...)
 	_ = g.batch.Set(g.key, g.value, nil)
 }

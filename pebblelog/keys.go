@@ -21,7 +21,7 @@ import (
 //	x <last event's ID>               → job ID; jobs that have ended, the longest ago first
 //	e <number> <ms> <seq>             event
 //	p <number> <producer ID>          producer state
-//	f <ms> <seq>                      feed entry
+//	f <ms> <seq>                      feed entry, by the last ID of a batch
 //
 // A job's number is never given twice: what belongs to one life of a job ID is
 // removed by one range, and nothing of it can be taken for the next life's.
@@ -62,6 +62,9 @@ func appendEventKey(dst []byte, number uint64, id tidings.ID) []byte {
 	dst = binary.BigEndian.AppendUint64(append(dst, prefixEvent), number)
 	return appendID(dst, id)
 }
+
+// eventNumber reads the job number in an event's key.
+func eventNumber(key []byte) uint64 { return binary.BigEndian.Uint64(key[1:]) }
 
 func appendProducerKey(dst []byte, number uint64, producerID string) []byte {
 	dst = binary.BigEndian.AppendUint64(append(dst, prefixProducer), number)

@@ -78,8 +78,8 @@ func (s *Store) feedEnd() (last tidings.ID, count uint64, err error) {
 	if err != nil {
 		return last, 0, err
 	}
-	f, err := parseFeedEntry(value)
-	return tailID(it.Key()), f.count, err
+	f, err := parseFeedEntry(tailID(it.Key()), value)
+	return f.last, f.count, err
 }
 
 func prefixBounds(prefix byte) *pebble.IterOptions {

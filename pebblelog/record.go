@@ -81,49 +81,56 @@ func parseRecord(value []byte) (*snapshot, error) {
 	return s, nil
 }
 
-// An entry of the feed points at an event, or says that a job was deleted:
+// An entry of the feed points at the events of one batch, or says that a job was
+// deleted. It stands under the ID of the last of the events:
 //
 //	kind
-//	uvarint count of entries ever written to the feed, this one included
+//	uvarint changes ever written to the feed, up to and with these
 //	uvarint job number
+//	uvarint milliseconds from the first event to the last, sequence of the first
 //	job ID
 type feedEntry struct {
 	kind   byte
 	count  uint64
 	number uint64
+	first  tidings.ID
+	last   tidings.ID // in the key
 	jobID  []byte
 }
 
 const (
-	feedEvent   = 1
+	feedEvents  = 1
 	feedDeleted = 2
 )
 
 func (f *feedEntry) appendTo(dst []byte) []byte {
 	dst = append(dst, f.kind)
-	dst = binary.AppendUvarint(dst, f.count)
-	dst = binary.AppendUvarint(dst, f.number)
+	for _, n := range [...]uint64{f.count, f.number, f.last.Ms - f.first.Ms, f.first.Seq} {
+		dst = binary.AppendUvarint(dst, n)
+	}
 	return append(dst, f.jobID...)
 }
 
 var errFeedEntry = errors.New("malformed feed entry")
 
 // parseFeedEntry reads an entry; the job ID is part of value.
-func parseFeedEntry(value []byte) (feedEntry, error) {
-	if len(value) == 0 || value[0] < feedEvent || value[0] > feedDeleted {
+func parseFeedEntry(last tidings.ID, value []byte) (feedEntry, error) {
+	if len(value) == 0 || value[0] < feedEvents || value[0] > feedDeleted {
 		return feedEntry{}, errFeedEntry
 	}
-	f := feedEntry{kind: value[0]}
 	rest := value[1:]
-	for _, n := range []*uint64{&f.count, &f.number} {
+	var n [4]uint64
+	for i := range n {
 		v, w := binary.Uvarint(rest)
 		if w <= 0 {
 			return feedEntry{}, errFeedEntry
 		}
-		*n, rest = v, rest[w:]
+		n[i], rest = v, rest[w:]
 	}
-	f.jobID = rest
-	return f, nil
+	return feedEntry{
+		kind: value[0], count: n[0], number: n[1], jobID: rest,
+		first: tidings.ID{Ms: last.Ms - n[2], Seq: n[3]}, last: last,
+	}, nil
 }
 
 func appendProducerState(dst []byte, p tidings.ProducerState, used uint64) []byte {

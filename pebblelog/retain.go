@@ -158,14 +158,14 @@ func (s *Store) feedExcess() (upTo tidings.ID, err error) {
 		if err != nil {
 			return upTo, err
 		}
-		f, err := parseFeedEntry(value)
+		f, err := parseFeedEntry(tailID(it.Key()), value)
 		if err != nil {
 			return upTo, err
 		}
 		if f.count > uint64(keepFrom) {
 			break
 		}
-		upTo = tailID(it.Key())
+		upTo = f.last
 	}
 	return upTo, it.Error()
 }

@@ -557,3 +557,47 @@ func (o *oddLog) Append(ctx context.Context, jobID string, b tidings.Batch) (tid
 	}
 	return o.memLog.Append(ctx, jobID, b)
 }
+
+// Nothing is left running when a job has ended and its events are stored, even
+// if Close is forgotten: synctest fails on a goroutine that stays.
+func TestEndedHandlerLeavesNothingRunning(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemLog()
+		job := tidings.Start(context.Background(), "job", store, &tidings.HandlerOptions{SpoolDir: dir})
+		job.Custom("0", nil)
+		job.End(nil, nil)
+		synctest.Wait()
+		if got := store.job("job").Status; got != tidings.StatusCompleted {
+			t.Errorf("the job is %s", got)
+		}
+	})
+}
+
+// A handler over a store that does not come back ends when Close has waited long
+// enough, also if the appender does not care for its context.
+func TestCloseIsBoundedWhateverTheAppenderDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &stuckLog{memLog: newMemLog(), release: make(chan struct{})}
+		job := tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{Logger: quiet()})
+		job.Custom("0", nil)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		if err := job.Close(ctx); err == nil || time.Since(began) > 3*time.Second {
+			t.Errorf("Close took %v and says %v", time.Since(began), err)
+		}
+		close(store.release)
+	})
+}
+
+// stuckLog does not return before it is released.
+type stuckLog struct {
+	*memLog
+	release chan struct{}
+}
+
+func (s *stuckLog) Append(context.Context, string, tidings.Batch) (tidings.Receipt, error) {
+	<-s.release
+	return tidings.Receipt{}, tidings.ErrUnavailable
+}

@@ -154,7 +154,7 @@ func (h *Handler) automaticEnd() {
 }
 
 // Run calls fn as the job: it ends the job with what fn returns, also if fn
-// panics, in which case the panic goes on, and waits up to [runFlush] until
+// panics, in which case the panic goes on, and waits up to 10 s until
 // everything is stored. fn gets a context that ends when the job is asked to
 // stop. It returns fn's error, or else that of Close.
 func (h *Handler) Run(ctx context.Context, fn func(ctx context.Context) (any, error)) error {

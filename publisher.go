@@ -20,9 +20,10 @@ type PublisherOptions struct {
 	// the later one fences the earlier one off.
 	ProducerID string
 	// Epoch orders the starts of one producer: a higher one takes over. Zero:
-	// the Unix time in milliseconds at which the publisher was made. If you
-	// give it, as the attempt number of a task queue, give it always: an
-	// attempt number is lower than any clock.
+	// the Unix time in milliseconds at which the publisher was made; clocks of
+	// different machines must then agree better than the time between two
+	// starts of a job. If you give it, as the attempt number of a task queue,
+	// give it always: an attempt number is lower than any clock.
 	Epoch int64
 }
 

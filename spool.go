@@ -11,6 +11,7 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"runtime"
 	"time"
 )
 
@@ -92,7 +93,7 @@ func createSpool(dir, jobID string, origin Producer, limit int64) (*spool, error
 		err = s.renumber(0, origin)
 	}
 	if err == nil {
-		err = f.Sync()
+		err = errors.Join(f.Sync(), syncDir(dir))
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.remove())
@@ -100,6 +101,19 @@ func createSpool(dir, jobID string, origin Producer, limit int64) (*spool, error
 	s.readAt = s.size
 	s.synced = time.Now()
 	return s, nil
+}
+
+// syncDir makes a new file's name survive the machine, where folders can be
+// synced.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // write adds a frame, or nothing.
@@ -314,6 +328,9 @@ func (s *spool) load() (*spoolContents, error) {
 	c.torn = s.size - at
 	c.damaged = c.torn > 0 && s.wholeFrame(at)
 	s.size = at
+	if at == 0 {
+		return nil, errSpoolInUse // its handler is about to write the head
+	}
 	if c.head.Format != spoolFormat {
 		return nil, fmt.Errorf("no spool file of format %d", spoolFormat)
 	}

@@ -23,10 +23,10 @@ func (s *Server) readEvents(w http.ResponseWriter, r *http.Request, jobID string
 	return s.writePage(w, r, jobID)
 }
 
-// streamEvents serves the job live. A node that goes down takes no new viewer.
+// streamEvents serves the job live. A node that goes down sends a new viewer on.
 func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request, jobID string) error {
 	if s.draining() {
-		return errDraining
+		return comeBack(w)
 	}
 	return s.streams.serve(w, r, jobID)
 }

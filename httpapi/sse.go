@@ -91,6 +91,10 @@ func (s *streams) serve(w http.ResponseWriter, r *http.Request, jobID string) er
 		return err
 	}
 	v, err := s.join(r.Context(), jobID, want)
+	if errors.Is(err, tidings.ErrUnavailable) || errors.Is(err, tidings.ErrStoreClosed) || errors.Is(err, hub.ErrClosed) {
+		s.log.Warn("a viewer is asked to come back", "job", jobID, "err", err)
+		return comeBack(w)
+	}
 	if err != nil {
 		return err
 	}
@@ -117,6 +121,21 @@ func (s *streams) serve(w http.ResponseWriter, r *http.Request, jobID string) er
 	defer v.Close()
 	s.pump(r.Context(), &responseSink{w: w, control: http.NewResponseController(w), timeout: s.writeTimeout}, jobID, v)
 	return nil
+}
+
+// comeBack answers a viewer who can't be served at the moment. An EventSource
+// takes any status but 200 for final and never comes again; so it gets a stream
+// that says when to come back, and ends.
+func comeBack(w http.ResponseWriter) error {
+	w.Header().Set("Content-Type", wire.ContentTypeSSE)
+	_, err := w.Write(goodbye([]byte(": not now\n")))
+	return err
+}
+
+// goodbye appends when to come back, spread over time: or all viewers come at
+// once.
+func goodbye(dst []byte) []byte {
+	return wire.AppendRetry(dst, goodbyeMin+rand.N(goodbyeSpan))
 }
 
 // join waits, if asked to, for a job that is not known yet.
@@ -250,8 +269,7 @@ func noticeFrame(d *hub.Delivery) (frame []byte, last bool) {
 	case hub.NoticeDeleted:
 		return control(wire.ControlDeleted, map[string]any{}), true
 	case hub.NoticeShutdown:
-		// Spread over time, or all viewers come back at once.
-		return wire.AppendRetry(nil, goodbyeMin+rand.N(goodbyeSpan)), true
+		return goodbye(nil), true
 	}
 	return []byte(wire.Heartbeat), false
 }

@@ -9,8 +9,9 @@ import (
 const (
 	minLook = 100 * time.Millisecond
 	maxLook = time.Minute
-	// A job may get its first lease at any time.
-	unleasedLook = 5 * time.Second
+	// A job without a lease may get one at any time, most likely at its start.
+	minUnleasedLook = time.Second
+	maxUnleasedLook = 5 * time.Second
 )
 
 // tend wakes the viewers for their heartbeats, looks at the job's signs of
@@ -49,7 +50,7 @@ func (t *topic) look(ctx context.Context, now time.Time) time.Duration {
 	}
 	job, err := t.hub.source.Job(ctx, t.jobID)
 	if err != nil {
-		return unleasedLook // the follower finds out what it is
+		return maxUnleasedLook // the follower finds out what it is
 	}
 	stalled := job.Stalled(now, t.hub.opts.SilentAfter)
 	t.mu.RLock()
@@ -59,7 +60,7 @@ func (t *topic) look(ctx context.Context, now time.Time) time.Duration {
 		t.change(func() { t.stalled = stalled })
 	}
 	if stalled || job.LeaseUntil == nil {
-		return unleasedLook
+		return min(max(now.Sub(t.since), minUnleasedLook), maxUnleasedLook)
 	}
 	return min(max(job.LeaseUntil.Sub(now)+minLook, minLook), maxLook)
 }

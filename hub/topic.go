@@ -14,6 +14,7 @@ import (
 type topic struct {
 	hub   *Hub
 	jobID string
+	since time.Time // when it was made
 
 	// Guarded by hub.mu.
 	viewers  int
@@ -38,6 +39,7 @@ func newTopic(h *Hub, jobID string) *topic {
 	t := &topic{
 		hub:      h,
 		jobID:    jobID,
+		since:    time.Now(),
 		lastSeen: time.Now(),
 		ready:    make(chan struct{}),
 		loading:  make(chan struct{}, 1),

@@ -1,0 +1,137 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"tidings"
+	"tidings/internal/redistest"
+)
+
+// load publishes to its own jobs, one writer each, until stopped, and remembers
+// what was acknowledged.
+type load struct {
+	acked atomic.Int64
+	jobs  []string
+	ids   [][]tidings.ID // acknowledged, by job
+}
+
+func (l *load) run(ctx context.Context, t *testing.T, to tidings.Appender, writers int, stop <-chan struct{}) {
+	publisher := tidings.NewPublisher(to, &tidings.PublisherOptions{ProducerID: "load"})
+	l.ids = make([][]tidings.ID, writers)
+	var wg sync.WaitGroup
+	for w := range writers {
+		l.jobs = append(l.jobs, fmt.Sprintf("load-%d", w))
+		wg.Go(func() {
+			for n := 0; ; {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				var events []tidings.Event
+				for range 1 + n%3 {
+					events = append(events, event(t, "custom", map[string]int{"n": n}))
+					n++
+				}
+				r, err := publisher.Publish(ctx, fmt.Sprintf("load-%d", w), events...)
+				if err != nil {
+					t.Errorf("writer %d: %v", w, err)
+					return
+				}
+				// A duplicate is an answer to a repeated batch: its IDs are in the log.
+				l.ids[w] = append(l.ids[w], r.IDs...)
+				if r.Duplicate {
+					l.ids[w] = append(l.ids[w], make([]tidings.ID, len(events))...)
+				}
+				l.acked.Add(int64(len(events)))
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// check compares each log with what was acknowledged: everything, once, in
+// order.
+func (l *load) check(ctx context.Context, t *testing.T, from tidings.Reader) {
+	t.Helper()
+	for w, job := range l.jobs {
+		var got []tidings.Event
+		after := tidings.Cursor{}
+		for more := true; more; {
+			page, err := from.Read(ctx, job, tidings.Query{After: after})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, page.Events...)
+			more = page.More
+			if len(page.Events) > 0 {
+				after.ID = page.Events[len(page.Events)-1].ID
+			}
+		}
+		if len(got) != len(l.ids[w]) {
+			t.Errorf("%s: %d events in the log, %d were acknowledged", job, len(got), len(l.ids[w]))
+			continue
+		}
+		for i, e := range got {
+			if string(e.Data) != fmt.Sprintf(`{"n":%d}`, i) {
+				t.Fatalf("%s: event %d is %s", job, i, e.Data)
+			}
+			if id := l.ids[w][i]; !id.IsZero() && id != e.ID {
+				t.Fatalf("%s: event %d was acknowledged as %s and is %s", job, i, id, e.ID)
+			}
+		}
+		if !slices.IsSortedFunc(got, func(a, b tidings.Event) int { return a.ID.Compare(b.ID) }) {
+			t.Errorf("%s: IDs are out of order", job)
+		}
+	}
+}
+
+// underLoad calls kill n times, each time after some more events were
+// acknowledged, and then checks the logs.
+func underLoad(t *testing.T, s *server, n int, kill func(i int)) {
+	ctx := testContext(t, 5*time.Minute)
+	l := &load{}
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() { l.run(ctx, t, s.client(nil), 8, stop) })
+	for i := range n {
+		before := l.acked.Load()
+		eventually(t, time.Minute, "events are acknowledged", func() bool { return l.acked.Load() >= before+100 })
+		kill(i)
+	}
+	before := l.acked.Load()
+	eventually(t, time.Minute, "events are acknowledged again", func() bool { return l.acked.Load() >= before+100 })
+	close(stop)
+	wg.Wait()
+	l.check(ctx, t, s.client(nil))
+	t.Logf("%d events acknowledged over %d kills: each is there once, in order", l.acked.Load(), n)
+}
+
+// The server is killed 20 times while publishers write through it and repeat
+// what was not acknowledged.
+func TestKilledServerLosesNothingAcknowledged(t *testing.T) {
+	t.Parallel()
+	onEachStore(t, func(t *testing.T, s *server) {
+		underLoad(t, s, 20, func(int) {
+			s.kill()
+			s.start()
+		})
+	})
+}
+
+// Redis itself is killed, with appendfsync always; the server stays.
+func TestKilledRedisLosesNothingAcknowledged(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Server(t, "--appendonly", "yes", "--appendfsync", "always")
+	s := serve(t, "--redis", redis.URL())
+	underLoad(t, s, 20, func(int) {
+		redis.Stop()
+		redis.Start()
+	})
+}

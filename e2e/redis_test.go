@@ -1,0 +1,125 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"tidings/internal/redistest"
+)
+
+// clientsOf counts the connections that Redis has, but for the one that asks.
+func clientsOf(r *redistest.Redis) int {
+	n := 0
+	for line := range strings.Lines(r.CLI("CLIENT", "LIST")) {
+		if strings.HasPrefix(line, "id=") && !strings.Contains(line, "cmd=client|list") {
+			n++
+		}
+	}
+	return n
+}
+
+// The server holds as many connections to Redis with 2,000 viewers of 200 jobs
+// as with none.
+func TestRedisConnectionsDoNotGrowWithViewers(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Server(t)
+	s := serve(t, "--redis", redis.URL())
+	ctx := testContext(t, 3*time.Minute)
+	c := s.client(nil)
+	const jobs, each = 200, 10
+	for i := range jobs {
+		fill(ctx, t, c, fmt.Sprint("job-", i), 1)
+	}
+	before := clientsOf(redis)
+
+	for i := range jobs * each {
+		v := s.viewer(fmt.Sprint("job-", i%jobs))
+		go v.connect(ctx, -1)
+	}
+	eventually(t, time.Minute, "all viewers are connected", func() bool { return s.viewers() == jobs*each })
+	if during := clientsOf(redis); during != before {
+		t.Errorf("%d connections to Redis with %d viewers, %d with none", during, jobs*each, before)
+	}
+	t.Logf("%d connections to Redis, with 0 and with %d viewers of %d jobs", before, jobs*each, jobs)
+}
+
+// While Redis is away appends fail fast and say so, viewers stay connected, and
+// both go on when it is back.
+func TestRedisGoesAndComesBack(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Server(t, "--appendonly", "yes", "--appendfsync", "always")
+	s := serve(t, "--redis", redis.URL())
+	ctx := testContext(t, 2*time.Minute)
+	c := s.client(nil)
+	want := fill(ctx, t, c, "job", 3)
+
+	v := s.viewer("job")
+	got := make(chan error, 1)
+	go func() { // one connection, through the outage, to the last event
+		_, err := v.connect(ctx, len(want)+1)
+		got <- err
+	}()
+	eventually(t, 10*time.Second, "the viewer is connected", func() bool { return s.viewers() == 1 })
+
+	redis.Stop()
+	start := time.Now()
+	_, errs, code := s.tidings(ctx, nil, "publish", "job", "custom", "--retry-for", "0s")
+	if code == 0 || !strings.Contains(errs, "unavailable") {
+		t.Errorf("an append while Redis is away: exit code %d, %s", code, errs)
+	}
+	t.Logf("an append while Redis is away failed after %s", time.Since(start).Round(time.Millisecond))
+	redis.Start()
+
+	eventually(t, 30*time.Second, "appends work again", func() bool {
+		r, err := c.Append(ctx, "job", oneEvent(t))
+		if err == nil {
+			want = append(want, r.LastID.String())
+		}
+		return err == nil
+	})
+	if err := <-got; err != nil || strings.Join(v.ids, " ") != strings.Join(want, " ") {
+		t.Errorf("the viewer got %v, want %v: %v", v.ids, want, err)
+	}
+}
+
+// A job of a publisher that knows nothing of Tidings is seen live, and found by
+// listing.
+func TestBareXADD(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Server(t)
+	s := serve(t, "--redis", redis.URL())
+	ctx := testContext(t, time.Minute)
+	xadd := func(eventType, data string) {
+		redis.CLI("XADD", "job_events:legacy", "*", "event_type", eventType, "timestamp", "2026-11-24T09:20:01.5",
+			"data", fmt.Sprintf(`{"event_type":%q,"data":%s,"timestamp":"2026-11-24T09:20:01.5","job_id":"legacy"}`, eventType, data))
+	}
+	xadd("phase_update", `{"phase":"start","name":"old_agent","status":"started"}`)
+	eventually(t, 10*time.Second, "the job is listed", func() bool {
+		out, _, _ := s.tidings(ctx, nil, "jobs", "--json")
+		return strings.Contains(out, `"legacy"`) && strings.Contains(out, `"running"`) && strings.Contains(out, "old_agent")
+	})
+
+	v := s.viewer("legacy")
+	done := make(chan error, 1)
+	go func() {
+		for {
+			ended, err := v.connect(ctx, -1)
+			if ended || err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	eventually(t, 10*time.Second, "the viewer is connected", func() bool { return s.viewers() == 1 })
+	xadd("thought", `{"content":"hm"}`)
+	xadd("done", `{}`)
+	if err := <-done; err != nil || len(v.ids) != 3 {
+		t.Errorf("the viewer got %v: %v", v.ids, err)
+	}
+	eventually(t, 10*time.Second, "the job is listed as completed", func() bool {
+		out, _, _ := s.tidings(ctx, nil, "jobs", "--json")
+		return strings.Contains(out, `"completed"`)
+	})
+}

@@ -35,7 +35,7 @@ type feedView struct {
 // so each follows the store itself.
 func (s *Server) serveFeed(w http.ResponseWriter, r *http.Request) error {
 	if s.draining() {
-		return errDraining
+		return comeBack(w)
 	}
 	select {
 	case s.feedSlots <- struct{}{}:
@@ -45,6 +45,10 @@ func (s *Server) serveFeed(w http.ResponseWriter, r *http.Request) error {
 	}
 	q := r.URL.Query()
 	feed, err := s.store.Feed(r.Context(), feedCursor(r, q))
+	if errors.Is(err, tidings.ErrUnavailable) || errors.Is(err, tidings.ErrStoreClosed) {
+		s.log.Warn("a viewer of the feed is asked to come back", "error", err)
+		return comeBack(w)
+	}
 	if err != nil {
 		return feedError(err)
 	}

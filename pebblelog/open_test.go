@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -57,6 +58,31 @@ func TestOpenRefusesOtherFiles(t *testing.T) {
 		t.Errorf("the file holds %q, %v", text, err)
 	}
 	refused(t, name, quiet(), "thesis.txt")
+}
+
+// Another process gets the same answer, and the first store does not notice.
+func TestOpenRefusesSecondProcess(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, quiet())
+	appendTo(t, s, "job", notes(0, 1)...)
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), "PEBBLELOG_TEST_ROLE=second", "PEBBLELOG_TEST_FOLDER="+dir)
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "in use by another process") {
+		t.Errorf("the second process ended with %v and said %q; want it refused", err, out)
+	}
+	appendTo(t, s, "job", notes(1, 1)...)
+	if got := len(readAll(t, s, "job")); got != 2 {
+		t.Errorf("the first store has %d events after that; want 2", got)
+	}
+}
+
+func playSecond(folder string) error {
+	s, err := Open(folder, quiet())
+	if err != nil {
+		return err
+	}
+	return s.Close()
 }
 
 // setFormat gives a folder with a database in which V has that value.

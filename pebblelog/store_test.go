@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 }
 
 func play(role, folder string) {
-	roles := map[string]func(folder string) error{"writer": playWriter, "broken disk": playBrokenDisk}
+	roles := map[string]func(folder string) error{"writer": playWriter, "broken disk": playBrokenDisk, "second": playSecond}
 	if err := roles[role](folder); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(3)

@@ -3,7 +3,6 @@ package tidings
 import (
 	"context"
 	"errors"
-	"io"
 	"time"
 )
 
@@ -52,59 +51,4 @@ func (h *Handler) beat(to Appender) {
 	default:
 		h.log.Debug("a heartbeat was lost", "job", h.jobID, "error", err)
 	}
-}
-
-// canceller is an [Appender] that can wait for the request to stop by itself,
-// as a client does without reading the job's events.
-type canceller interface {
-	AwaitCancel(ctx context.Context, jobID string) error
-}
-
-// summariser is an [Appender] that can say who asked the job to stop.
-type summariser interface {
-	Job(ctx context.Context, jobID string) (Job, error)
-}
-
-// watch ends the agent's context when the job is asked to stop.
-func (h *Handler) watch(to Appender) {
-	defer h.guard("watch")
-	r, reads := to.(Reader)
-	c, waits := to.(canceller)
-	if !reads && !waits || !h.underWay() {
-		return
-	}
-	ctx := h.alive
-	var pause backoff
-	for {
-		var err error
-		if waits {
-			err = c.AwaitCancel(ctx, h.jobID)
-		} else {
-			err = AwaitCancel(ctx, r, h.jobID)
-		}
-		switch {
-		case err == nil:
-			h.asked(ctx, to)
-			return
-		case errors.Is(err, io.EOF), ctx.Err() != nil:
-			return
-		}
-		if pause.wait(ctx) != nil {
-			return
-		}
-	}
-}
-
-// asked takes note of the request to stop.
-func (h *Handler) asked(ctx context.Context, to Appender) {
-	reason := &CancelledError{}
-	if s, ok := to.(summariser); ok {
-		if job, err := s.Job(ctx, h.jobID); err == nil && job.Cancel != nil {
-			reason.By, reason.Reason = job.Cancel.By, job.Cancel.Reason
-		}
-	}
-	h.mu.Lock()
-	h.tree.asked = reason
-	h.mu.Unlock()
-	h.cancel(reason)
 }

@@ -2,7 +2,9 @@ package tidings_test
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"strings"
@@ -235,4 +237,26 @@ func TestMissingSpoolFolderIsEmpty(t *testing.T) {
 	if err != nil || report != (tidings.SpoolReport{}) {
 		t.Errorf("ResumeSpool gave %+v, %v", report, err)
 	}
+}
+
+func FuzzSpool(f *testing.F) {
+	f.Add([]byte{})
+	f.Add([]byte("\x01\x00\x00\x00\x00\x00\x00\x00H"))
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		// Frames with good checksums, so that what is in them is looked at.
+		dir := t.TempDir()
+		text := frame(append([]byte("H"), `{"format":1,"job_id":"job","producer_id":"p"}`...))
+		text = append(text, frame([]byte("M\x00\x02\x00"))...)
+		text = append(text, frame(payload)...)
+		if err := os.WriteFile(filepath.Join(dir, "x.spool"), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = tidings.ResumeSpool(t.Context(), dir, newMemLog())
+	})
+}
+
+func frame(payload []byte) []byte {
+	out := binary.LittleEndian.AppendUint32(nil, uint32(len(payload)))
+	out = binary.LittleEndian.AppendUint32(out, crc32.Checksum(payload, crc32.MakeTable(crc32.Castagnoli)))
+	return append(out, payload...)
 }

@@ -95,14 +95,12 @@ func (s *Store) adopt(ctx context.Context, jobID string) (state, error) {
 	})
 }
 
-const adoptStep = 500
-
 // adoptAfter reads entries behind the last known one and notes them in the
 // hash, up to the one that ends the log if there is one.
 func (s *Store) adoptAfter(ctx context.Context, jobID string, st state) error {
-	from := st.last
+	from, step := st.last, int64(firstStep)
 	for {
-		events, err := s.entries(ctx, jobID, from.Next(), tidings.MaxID, adoptStep)
+		events, err := s.entries(ctx, jobID, from.Next(), tidings.MaxID, step)
 		if err != nil || len(events) == 0 {
 			return err
 		}
@@ -114,10 +112,10 @@ func (s *Store) adoptAfter(ctx context.Context, jobID string, st state) error {
 		}
 		args := []string{st.incarnation, from.String(), to.String(), strconv.Itoa(n), flag}
 		noted, err := s.onLog(ctx, adoptScript, jobID, args...).AsInt64()
-		if err != nil || noted == 0 || ends || len(events) < adoptStep {
+		if err != nil || noted == 0 || ends || int64(len(events)) < step {
 			return err
 		}
-		from = to
+		from, step = to, nextStep(events)
 	}
 }
 

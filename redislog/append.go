@@ -86,15 +86,21 @@ func (s *Store) appendArgs(jobID string, b *tidings.Batch) ([]tidings.Event, []s
 		if e.Time.IsZero() {
 			e.Time = time.Now()
 		}
+		e.Time = e.Time.UTC().Truncate(time.Microsecond)
 		e.Data = compacted(e.Data)
 		if size += len(e.Data); size > s.opts.MaxBatchBytes {
 			return nil, nil, &tidings.TooLargeError{What: "batch", Limit: int64(s.opts.MaxBatchBytes)}
 		}
-		envelope := wire.AppendEnvelope(make([]byte, 0, len(e.Data)+len(jobID)+len(e.Type)+96), &e)
-		timestamp := wire.AppendTime(nil, e.Time)
-		e.Time = e.Time.UTC().Truncate(time.Microsecond)
 		events[i] = e
-		args = append(args, e.Type, rueidis.BinaryString(timestamp), rueidis.BinaryString(envelope))
+	}
+	// One piece of memory for all envelopes, unless one is longer than thought.
+	buffer := make([]byte, 0, size+len(events)*(len(jobID)+tidings.MaxEventTypeBytes+96))
+	for i := range events {
+		begin := len(buffer)
+		buffer = wire.AppendEnvelope(buffer, &events[i])
+		envelope := rueidis.BinaryString(buffer[begin:])
+		_, timestamp := peekEnvelope(jobID, envelope)
+		args = append(args, events[i].Type, timestamp, envelope)
 	}
 	return events, args, nil
 }

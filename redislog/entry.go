@@ -131,16 +131,32 @@ func openOwnEnvelope(e *tidings.Event, text string) (json.RawMessage, bool) {
 
 // isCompact reports whether valid JSON has no white space between its tokens.
 func isCompact(data []byte) bool {
-	inString := false
 	for i := 0; i < len(data); i++ {
-		switch c := data[i]; {
-		case inString && c == '\\':
-			i++
-		case c == '"':
-			inString = !inString
-		case !inString && (c == ' ' || c == '\n' || c == '\t' || c == '\r'):
+		switch data[i] {
+		case ' ', '\n', '\t', '\r':
 			return false
+		case '"':
+			i = endOfString(data, i+1)
 		}
 	}
 	return true
+}
+
+// endOfString is where the quote stands that ends the string which begins at i.
+func endOfString(data []byte, i int) int {
+	for {
+		quote := bytes.IndexByte(data[i:], '"')
+		if quote < 0 {
+			return len(data)
+		}
+		i += quote
+		escapes := 0
+		for i-escapes > 0 && data[i-escapes-1] == '\\' {
+			escapes++
+		}
+		if escapes%2 == 0 {
+			return i
+		}
+		i++
+	}
 }

@@ -200,8 +200,8 @@ func (f *feed) signal() {
 }
 
 const (
-	feedEntries = 64  // read at once
-	feedEvents  = 500 // of one entry at once
+	feedEntries = 64      // read at once
+	feedEvents  = maxStep // of the first of them at once; of the others firstStep
 )
 
 // feedEntry is one entry of the feed.
@@ -300,9 +300,9 @@ type stretch struct {
 func (f *feed) logs(ctx context.Context, entries []feedEntry) ([]stretch, error) {
 	b := f.s.client.B()
 	commands := make([]rueidis.Completed, 0, 2*len(entries))
-	for _, e := range entries {
+	for i, e := range entries {
 		commands = append(commands,
-			b.Xrange().Key(f.s.keys.stream(e.jobID)).Start(e.after.Next().String()).End(e.to.String()).Count(feedEvents).Build(),
+			b.Xrange().Key(f.s.keys.stream(e.jobID)).Start(e.after.Next().String()).End(e.to.String()).Count(feedCount(i)).Build(),
 			b.Hget().Key(f.s.keys.meta(e.jobID)).Field("inc").Build())
 	}
 	replies := f.s.doMulti(ctx, commands...)
@@ -322,11 +322,18 @@ func (f *feed) logs(ctx context.Context, entries []feedEntry) ([]stretch, error)
 		if out[i].events, err = parseEntries(e.jobID, replies[2*i]); err != nil {
 			return nil, err
 		}
-		if got := out[i].events; len(got) == feedEvents {
+		if got := out[i].events; int64(len(got)) == feedCount(i) {
 			out[i].whole = got[len(got)-1].ID == e.to
 		}
 	}
 	return out, nil
+}
+
+func feedCount(entry int) int64 {
+	if entry == 0 {
+		return feedEvents
+	}
+	return firstStep
 }
 
 // feedWaker wakes the feeds that wait.

@@ -26,8 +26,23 @@ func (s *Store) check(jobID string) error {
 	return tidings.ValidateJobID(jobID)
 }
 
-// firstStep is how many entries are read before their size is known.
-const firstStep = 128
+// Entries are read in steps, since their size is not known before: a few first,
+// then so many as fit, if the rest is like them. maxStep bounds what a surprise
+// costs.
+const (
+	firstStep = 16
+	maxStep   = 256
+	stepBytes = 4 << 20 // for readers without a limit of their own
+)
+
+// nextStep is how many entries to read after these.
+func nextStep(events []tidings.Event) int64 {
+	size := 1
+	for i := range events {
+		size += len(events[i].Data)
+	}
+	return int64(min(max(1, stepBytes*len(events)/size), maxStep))
+}
 
 func (s *Store) read(ctx context.Context, jobID string, q tidings.Query) (tidings.Page, error) {
 	setDefault(&q.Limit, tidings.DefaultLimit)
@@ -268,5 +283,5 @@ func (c *collector) nextCount() int {
 		average := max(1, c.bytes/len(c.events))
 		left = min(left, max(1, (c.maxBytes-c.bytes)/average+1))
 	}
-	return min(left+2, 4*tidings.DefaultLimit)
+	return min(left+2, maxStep)
 }

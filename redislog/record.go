@@ -122,8 +122,6 @@ func (s *Store) checkpoint(ctx context.Context, jobID string) (*record, error) {
 	return parseRecord(text)
 }
 
-const foldStep = 1000
-
 // catchUp folds what the record lacks of the log. It may be nil, of another
 // incarnation, or ahead of a log that was rewound; it is not changed. The
 // result has all that only the store knows, too. ErrUnknownJob: no log.
@@ -194,14 +192,14 @@ func (s *Store) lost(ctx context.Context, jobID string, id tidings.ID, st *state
 
 // foldTo folds the events after the record's last up to an ID.
 func (s *Store) foldTo(ctx context.Context, jobID string, rec *record, to tidings.ID) error {
-	at := rec.Job.LastID
+	at, step := rec.Job.LastID, int64(firstStep)
 	for at.Less(to) {
-		events, err := s.entries(ctx, jobID, at.Next(), to, foldStep)
+		events, err := s.entries(ctx, jobID, at.Next(), to, step)
 		if err != nil || len(events) == 0 {
 			return err
 		}
 		rec.apply(events)
-		at = rec.Job.LastID
+		at, step = rec.Job.LastID, nextStep(events)
 	}
 	return nil
 }

@@ -143,9 +143,9 @@ func (s *Store) cutByBytes(ctx context.Context, jobID string, limit int64) (tidi
 	}
 	r := span{to: tidings.MaxID, backward: true}
 	var kept int64
-	oldest := tidings.ID{}
+	oldest, count := tidings.ID{}, firstStep
 	for {
-		events, err := s.step(ctx, jobID, &r, firstStep)
+		events, err := s.step(ctx, jobID, &r, count)
 		if err != nil {
 			return tidings.ID{}, err
 		}
@@ -155,10 +155,11 @@ func (s *Store) cutByBytes(ctx context.Context, jobID string, limit int64) (tidi
 			}
 			oldest = events[i].ID
 		}
-		if len(events) < firstStep {
+		if len(events) < count {
 			return tidings.ID{}, nil
 		}
 		r.advance(oldest)
+		count = int(nextStep(events))
 	}
 }
 

@@ -90,7 +90,7 @@ func TestASleeperCountsWholeFrames(t *testing.T) {
 }
 
 func TestEventsHaveTheSizeThatIsSaid(t *testing.T) {
-	for _, size := range []int{eventBytes, soakPadBytes} {
+	for _, size := range []int{eventBytes, soakEventBytes} {
 		text := eventOf(size, time.Now().UnixNano())
 		if len(text) != size {
 			t.Errorf("%d bytes instead of %d", len(text), size)
@@ -114,7 +114,7 @@ func TestASoakLosesNoEventInItsPlan(t *testing.T) {
 	for _, n := range plan.received() {
 		sum += n
 	}
-	if want := int64(plan.events + plan.jobs); sum != want {
+	if want := int64(plan.events + plan.jobs*soakHistory); sum != want {
 		t.Errorf("the jobs get %d events of %d", sum, want)
 	}
 }

@@ -100,11 +100,13 @@ func eventOf(size int, t int64) []byte {
 }
 
 // fill appends n events to a job, many in a request.
-func fill(addr, job string, n int) error {
+func fill(addr, job string, n int) error { return fillSized(addr, job, n, eventBytes) }
+
+func fillSized(addr, job string, n, size int) error {
 	const chunk = 5000
 	for n > 0 {
-		size := min(chunk, n)
-		lines := bytes.Repeat(append(event(0), '\n'), size)
+		count := min(chunk, n)
+		lines := bytes.Repeat(append(eventOf(size, 0), '\n'), count)
 		res, err := http.Post("http://"+addr+"/v1/jobs/"+job+"/events", wire.ContentTypeNDJSON, bytes.NewReader(lines))
 		if err != nil {
 			return err
@@ -114,7 +116,7 @@ func fill(addr, job string, n int) error {
 		if res.StatusCode/100 != 2 {
 			return fmt.Errorf("fill %s: %s: %s", job, res.Status, answer)
 		}
-		n -= size
+		n -= count
 	}
 	return nil
 }

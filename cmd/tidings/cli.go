@@ -11,6 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"tidings/client"
+	"tidings/demo"
 )
 
 // cli is the command line. Every flag is also an environment variable and a key
@@ -19,9 +20,11 @@ type cli struct {
 	globals
 
 	Serve   serveCmd   `cmd:"" help:"Serve the HTTP API."`
+	Demo    demoCmd    `cmd:"" help:"Serve, and watch an agent study a folder."`
 	Tail    tailCmd    `cmd:"" help:"Show a job's events as they happen."`
 	Publish publishCmd `cmd:"" help:"Publish events to a job."`
 	Replay  replayCmd  `cmd:"" help:"Publish recorded runs."`
+	Run     runCmd     `cmd:"" help:"Run a program as a job."`
 	Jobs    jobsCmd    `cmd:"" help:"List jobs."`
 	Cancel  cancelCmd  `cmd:"" help:"Ask a job to stop."`
 	Delete  deleteCmd  `cmd:"" help:"Delete a job and its events."`
@@ -86,6 +89,7 @@ func newParser(c *cli, io stdio) (*kong.Kong, error) {
 		kong.Name("tidings"),
 		kong.Description(description),
 		kong.PostBuild(nameEnv),
+		kong.Vars{"report": demo.DefaultReport},
 		kong.Writers(io.out, io.err),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 	)

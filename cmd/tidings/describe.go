@@ -127,17 +127,17 @@ func (p *printer) describeToolResult(e *tidings.Event, d *shown) (code, text str
 	return "", joinNonEmpty("  ", "← "+name, raw(d.Output))
 }
 
-// describeThought shows a model's turn that has no text, or its start.
+// describeThought takes note of a model's turn that begins, and shows one that
+// has no text.
 func (p *printer) describeThought(e *tidings.Event, d *shown) (code, text string) {
-	key := "thought:" + streamKey(d)
 	if d.Status == "started" {
-		p.began[key] = e.Time
-		if d.Model == "" {
-			return "", ""
+		p.began["thought:"+streamKey(d)] = e.Time
+		if d.Model != "" {
+			p.model[streamKey(d)] = d.Model
 		}
-		return dim, "… " + d.Model
+		return "", ""
 	}
-	return dim, "» " + joinNonEmpty(" ", d.Model, "ended") + aside(p.took(e, d, key), tokens(d.Usage))
+	return dim, "» no text" + p.turn(e, d)
 }
 
 // describeCustom shows the lines of a wrapped program as they are, and
@@ -151,7 +151,7 @@ func describeCustom(e *tidings.Event, d *shown) string {
 		if line.Stream == "stderr" {
 			return "2| " + line.Line
 		}
-		return " | " + line.Line
+		return "| " + line.Line
 	}
 	if d.Name == "" {
 		return "· custom  " + string(e.Data)

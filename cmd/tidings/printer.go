@@ -19,13 +19,15 @@ type printer struct {
 
 	depth   map[string]int       // of a run, by its ID
 	began   map[string]time.Time // of a run, a tool call or a model's turn, by its key
+	model   map[string]string    // of a turn that has begun
 	stream  string               // message whose text is being written; "": none
 	channel string               // of that text
+	breaks  int                  // line ends of it that are not written yet: those at its end never are
 	open    bool                 // the last line has no end yet
 }
 
 func newPrinter(out *bufio.Writer, color palette, width int) *printer {
-	return &printer{out: out, color: color, width: width, depth: map[string]int{}, began: map[string]time.Time{}}
+	return &printer{out: out, color: color, width: width, depth: map[string]int{}, began: map[string]time.Time{}, model: map[string]string{}}
 }
 
 // shown is what the printer looks at in an event's data.
@@ -143,8 +145,8 @@ func (p *printer) line(e *tidings.Event, d *shown, code, text string) error {
 // paragraph shows a text of the model that was not streamed, whole.
 func (p *printer) paragraph(e *tidings.Event, d *shown) error {
 	text := strings.TrimRight(harmless(d.Content), "\n")
-	below := "\n" + strings.Repeat(" ", len("15:04:05.000  ")) + p.indent(d) + "  "
-	note := aside(p.took(e, d, "thought:"+streamKey(d)), tokens(d.Usage))
+	below := "\n" + p.margin(d)
+	note := p.turn(e, d)
 	_, err := fmt.Fprintf(p.out, "%s  %s%s %s%s\n", p.stamp(e), p.indent(d), p.color.paint(dim, "»"),
 		strings.ReplaceAll(text, "\n", below), p.color.paint(dim, note))
 	return err
@@ -155,7 +157,7 @@ func (p *printer) breakLine() {
 	if p.open {
 		_ = p.out.WriteByte('\n') // a bufio.Writer keeps its error for the flush
 	}
-	p.open, p.stream = false, ""
+	p.open, p.stream, p.breaks = false, "", 0
 }
 
 func streamKey(d *shown) string { return d.MessageID + "\x00" + d.RunID }
@@ -174,25 +176,48 @@ func (p *printer) delta(e *tidings.Event, d *shown) error {
 		}
 		p.open = true
 	}
-	text := harmless(d.Delta)
-	if d.Channel == "reasoning" {
-		text = p.color.paint(dim, text)
+	return p.runningText(d, harmless(d.Delta))
+}
+
+// runningText writes on, each line below the one before it.
+func (p *printer) runningText(d *shown, text string) error {
+	for i, line := range strings.Split(text, "\n") {
+		if i > 0 {
+			p.breaks++
+		}
+		if line == "" {
+			continue
+		}
+		below := strings.Repeat("\n"+p.margin(d), p.breaks)
+		p.breaks = 0
+		if d.Channel == "reasoning" {
+			line = p.color.paint(dim, line)
+		}
+		if _, err := p.out.WriteString(below + line); err != nil {
+			return err
+		}
 	}
-	_, err := p.out.WriteString(text)
-	return err
+	return nil
+}
+
+// margin is what stands before the second line of a text, and those after it.
+func (p *printer) margin(d *shown) string {
+	return strings.Repeat(" ", len("15:04:05.000  ")) + p.indent(d) + "  "
 }
 
 // endStream ends the text that was written token by token: its content is
 // there already.
 func (p *printer) endStream(e *tidings.Event, d *shown) error {
-	note := joinNonEmpty(" · ", p.took(e, d, "thought:"+streamKey(d)), tokens(d.Usage))
-	if note != "" {
-		if _, err := p.out.WriteString("  " + p.color.paint(dim, "("+note+")")); err != nil {
-			return err
-		}
-	}
+	_, err := p.out.WriteString(p.color.paint(dim, p.turn(e, d)))
 	p.breakLine()
-	return nil
+	return err
+}
+
+// turn is what is known of the model's turn that ends: who, how long, how much.
+func (p *printer) turn(e *tidings.Event, d *shown) string {
+	model := first2(d.Model, p.model[streamKey(d)])
+	delete(p.model, streamKey(d))
+	return aside(model, p.took(e, d, "thought:"+streamKey(d)), tokens(d.Usage))
 }
 
 // took is how long what the key names has lasted, as the event says it or as

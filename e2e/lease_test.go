@@ -67,6 +67,10 @@ func TestDeadWorker(t *testing.T) {
 		expect(t, told, "phase_update") // the job
 		expect(t, told, "phase_update") // its phase
 
+		eventually(t, 20*time.Second, "the job has a lease", func() bool {
+			job, err := s.client(nil).Job(ctx, "job")
+			return err == nil && job.LeaseUntil != nil
+		})
 		_ = worker.Process.Kill()
 		_ = worker.Wait()
 		killed := time.Now()

@@ -202,9 +202,11 @@ func TestLateViewersOfALongJob(t *testing.T) {
 					at := len(want) - 2 - rand.IntN(5000)
 					v := s.viewer("job")
 					v.last = want[at]
-					if _, err := v.connect(ctx, len(want)-1-at); err != nil {
-						t.Error(err)
-					} else if !slices.Equal(v.ids, want[at+1:]) {
+					// A busy machine may refuse a connection; a viewer tries again.
+					for len(v.ids) < len(want)-1-at && ctx.Err() == nil {
+						_, _ = v.connect(ctx, len(want)-1-at-len(v.ids))
+					}
+					if !slices.Equal(v.ids, want[at+1:]) {
 						t.Errorf("a returning viewer has %d events, want %d", len(v.ids), len(want)-1-at)
 					}
 				})
@@ -248,13 +250,15 @@ func TestStalledViewer(t *testing.T) {
 				}
 			}
 		}()
-		big := strings.Repeat("x", 8<<10)
-		for range 2000 { // more than the sockets hold
-			r, err := c.Append(ctx, "job", tidings.Batch{Events: []tidings.Event{event(t, "custom", map[string]string{"pad": big})}})
+		big := event(t, "custom", map[string]string{"pad": strings.Repeat("x", 8<<10)})
+		for range 100 { // 16 MB: more than the sockets hold
+			r, err := c.Append(ctx, "job", tidings.Batch{Events: slices.Repeat([]tidings.Event{big}, 20)})
 			if err != nil {
 				t.Fatal(err)
 			}
-			want = append(want, r.LastID.String())
+			for _, id := range r.IDs {
+				want = append(want, id.String())
+			}
 		}
 		want = append(want, finish(ctx, t, c, "job"))
 		if err := <-done; err != nil || !slices.Equal(quick.ids, want) {

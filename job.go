@@ -96,6 +96,8 @@ func (u *Usage) Add(other Usage) {
 	u.ReasoningTokens += other.ReasoningTokens
 }
 
+func (u *Usage) total() int64 { return u.InputTokens + u.OutputTokens }
+
 // Stalled reports whether the job gives no sign of life at now: its lease ran
 // out or, if it never had one, it has been silent for longer than silentAfter
 // (zero: such a job never stalls). A job that is queued, waiting or over does
@@ -200,7 +202,9 @@ func (j *Job) applyFacts(e *Event, d *fields) {
 			j.addUsage(d.Usage.value)
 		}
 	case TypeDone:
-		if d.Usage.set { // the sum as the handler counted it
+		// The sum as the handler counted it. After a resume it is the sum of the
+		// last handler only, and what the thoughts said is more.
+		if d.Usage.set && (j.Usage == nil || d.Usage.value.total() > j.Usage.total()) {
 			j.Usage = d.Usage.pointer()
 		}
 		if present(d.Cost) {

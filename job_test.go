@@ -228,6 +228,10 @@ func TestJobDoneSumsUp(t *testing.T) {
 	if *j.Usage != (tidings.Usage{InputTokens: 11, OutputTokens: 10}) || string(j.Cost) != "0.0125" {
 		t.Errorf("usage %+v, cost %s; want what done says", j.Usage, j.Cost)
 	}
+	j = fold(t, usage, usage, `done {"usage":{"input_tokens":5,"output_tokens":5}}`)
+	if want := (tidings.Usage{InputTokens: 10, OutputTokens: 10}); *j.Usage != want {
+		t.Errorf("usage %+v; want what both runs of a resumed job took, %+v", *j.Usage, want)
+	}
 	j = fold(t, usage, usage, `done {"cost":null}`)
 	if *j.Usage != (tidings.Usage{InputTokens: 10, OutputTokens: 10}) || j.Cost != nil {
 		t.Errorf("usage %+v, cost %s; want the sum, and no cost", j.Usage, j.Cost)

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -116,9 +117,23 @@ func (a *App) build() error {
 	a.api = httpapi.New(a.store, &httpapi.Options{
 		Auth: auth, Hub: viewers, Limits: c.Limits,
 		AllowedOrigins: c.AllowedOrigins, AllowedHosts: c.AllowedHosts,
-		Logger: a.log, SilentAfter: c.SilentAfter, Heartbeat: c.Heartbeat, Version: c.Version,
+		Logger: a.log, SilentAfter: c.SilentAfter, Heartbeat: c.Heartbeat, Retry: c.Retry, Version: c.Version,
 	})
 	a.http = newHTTPServer(c, a.api, a.log)
+	return a.loadCertificate()
+}
+
+// loadCertificate finds out at the start, not at the first connection, that the
+// files are wrong.
+func (a *App) loadCertificate() error {
+	if a.config.TLSCert == "" {
+		return nil
+	}
+	pair, err := tls.LoadX509KeyPair(a.config.TLSCert, a.config.TLSKey)
+	if err != nil {
+		return fmt.Errorf("can't use the TLS certificate and key: %w", err)
+	}
+	a.http.TLSConfig = &tls.Config{Certificates: []tls.Certificate{pair}}
 	return nil
 }
 
@@ -158,7 +173,7 @@ func (a *App) serve(l net.Listener) {
 	defer close(a.served)
 	var err error
 	if a.config.TLSCert != "" {
-		err = a.http.ServeTLS(l, a.config.TLSCert, a.config.TLSKey)
+		err = a.http.ServeTLS(l, "", "")
 	} else {
 		err = a.http.Serve(l)
 	}

@@ -69,6 +69,8 @@ type Config struct {
 
 	// Heartbeat is the time between signs of life on a quiet stream; 15 s.
 	Heartbeat time.Duration
+	// Retry is what viewers are told to wait before they reconnect; 2 s.
+	Retry time.Duration
 	// SilentAfter is when a running job that never had a lease counts as
 	// stalled; 5 min. Negative: never.
 	SilentAfter time.Duration
@@ -179,6 +181,7 @@ func (c *Config) checkNumbers() error {
 		{"the shutdown timeout", c.ShutdownTimeout < 0},
 		{"the read header timeout", c.ReadHeaderTimeout < 0},
 		{"the heartbeat", c.Heartbeat < 0},
+		{"the time before a reconnect", c.Retry < 0},
 		{"the number of viewers", c.MaxViewers < 0 || c.MaxViewersPerJob < 0},
 		{"a limit", c.Limits.BodyBytes < 0 || c.Limits.EventBytes < 0 || c.Limits.BatchEvents < 0 || c.Limits.FeedViewers < 0 ||
 			c.Limits.BodyTimeout < 0 || c.Limits.StreamIdle < 0 || c.Limits.WriteTimeout < 0},

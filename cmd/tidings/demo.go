@@ -57,6 +57,7 @@ func (d *demoCmd) Run(ctx context.Context, e *env) (err error) {
 		return err
 	}
 	fmt.Fprintf(e.out, "\nThe report is %s\n", result.Report)
+	d.showResume(ctx, e, a, result.JobID)
 	if d.Exit {
 		return nil
 	}
@@ -155,9 +156,16 @@ Watch this job from anywhere, leave and come back:
     tidings tail %[2]s --url %[1]s
     curl -N -H 'Accept: text/event-stream' %[1]s/v1/jobs/%[2]s/events
 
-Resume after any event by its id, and miss nothing:
-
-    curl -N -H 'Accept: text/event-stream' -H 'Last-Event-ID: ID' %[1]s/v1/jobs/%[2]s/events
-
 `, url, job, about)
+}
+
+// showResume prints how to resume after an event that there is.
+func (d *demoCmd) showResume(ctx context.Context, e *env, a *app.App, job string) {
+	page, err := a.Store().Read(ctx, job, tidings.Query{Limit: 10})
+	if err != nil || len(page.Events) == 0 {
+		return // the job ran; it is only an example that is missing
+	}
+	at := tidings.Cursor{ID: page.Events[len(page.Events)-1].ID, Incarnation: page.Incarnation}
+	fmt.Fprintf(e.out, "\nResume after its event %d, as a viewer that was away does, and miss nothing:\n\n"+
+		"    curl -N -H 'Accept: text/event-stream' -H 'Last-Event-ID: %s' %s/v1/jobs/%s/events\n\n", len(page.Events), at, a.URL(), job)
 }

@@ -26,6 +26,7 @@ type serveCmd struct {
 	limitFlags
 
 	Heartbeat       time.Duration `help:"Time between signs of life on a quiet stream." default:"15s"`
+	SSERetry        time.Duration `name:"sse-retry" help:"What viewers are told to wait before they reconnect." default:"2s"`
 	SilentAfter     time.Duration `help:"When a running job that never had a lease counts as stalled; negative: never." default:"5m"`
 	ShutdownTimeout time.Duration `help:"How long to wait for what is under way when stopping." default:"15s"`
 	LogLevel        string        `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info"`
@@ -106,7 +107,7 @@ func (s *serveCmd) Run(ctx context.Context, e *env) error {
 func (s *serveCmd) config(log io.Writer) (app.Config, error) {
 	c := app.Config{
 		Addr: s.Addr, TLSCert: s.TLSCert, TLSKey: s.TLSKey,
-		Heartbeat: s.Heartbeat, SilentAfter: s.SilentAfter, ShutdownTimeout: s.ShutdownTimeout,
+		Heartbeat: s.Heartbeat, Retry: s.SSERetry, SilentAfter: s.SilentAfter, ShutdownTimeout: s.ShutdownTimeout,
 		LogLevel: s.LogLevel, LogFormat: s.LogFormat, LogOutput: log, Version: version(),
 	}
 	s.storeFlags.apply(&c)

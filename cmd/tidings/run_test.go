@@ -1,0 +1,96 @@
+package main_test
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestRunMakesAJobOfAProgram(t *testing.T) {
+	env := append(serve(t), "TIDINGS_TOKEN=some-token")
+	script := `echo one; printf 'no end'; echo two >&2; echo "$TIDINGS_URL $TIDINGS_JOB_ID $TIDINGS_TOKEN" >&2
+		echo '{"event_type":"state","data":{"snapshot":1}}'; exit 7`
+	r := tidings(t, env, "", "run", "--job", "job", "--name", "nightly", "--label", "a=b", "--", "sh", "-c", script)
+	if r.code != 7 || !strings.HasPrefix(r.out, "one\nno end") || !strings.Contains(r.err, "two\n") {
+		t.Errorf("exit code %d, output %q, errors %q; want them as of the program", r.code, r.out, r.err)
+	}
+	if want := strings.TrimPrefix(env[0], "TIDINGS_URL=") + " job some-token"; !strings.Contains(r.err, want) {
+		t.Errorf("the program's environment gives %q, want %q", r.err, want)
+	}
+	tail := tidings(t, env, "", "tail", "job", "--json")
+	for _, want := range []string{
+		`"phase":"job","status":"started","name":"nightly","labels":{"a":"b"}`,
+		`{"name":"output","value":{"line":"one","stream":"stdout"}}`,
+		`{"name":"output","value":{"line":"two","stream":"stderr"}}`,
+		`"exit_code":7`, `"fatal":true`,
+	} {
+		if !strings.Contains(tail.out, want) {
+			t.Errorf("%s is missing in\n%s", want, tail.out)
+		}
+	}
+	if tail.code != 1 {
+		t.Errorf("tail: exit code %d, want 1", tail.code)
+	}
+}
+
+func TestRunTakesALineThatIsAnEvent(t *testing.T) {
+	env := serve(t)
+	script := `echo '{"event_type":"state","data":{"snapshot":1.0}}'; echo '{"event_type":1}'; echo '{"event_type":"state","job_id":"other"}'`
+	ok(t, env, "", "run", "-q", "--job", "job", "sh", "-c", script)
+	out := ok(t, env, "", "tail", "job", "--json")
+	if !strings.Contains(out, `"event_type":"state"`) || !strings.Contains(out, `"data":{"snapshot":1.0}`) {
+		t.Errorf("the event is missing in\n%s", out)
+	}
+	if n := strings.Count(out, `"name":"output"`); n != 2 {
+		t.Errorf("%d lines of output, want the 2 that are no event of this job:\n%s", n, out)
+	}
+}
+
+func TestCancelStopsTheProgramAndAllItStarted(t *testing.T) {
+	env := serve(t)
+	// The inner shell ends only by the signal that its group gets.
+	script := `sh -c 'trap "echo inner stops; exit 0" TERM; echo begun; while :; do sleep 0.02; done' & trap 'wait; exit 9' TERM; wait`
+	run := start(t, env, "run", "-q", "--job", "job", "--grace", "30s", "--", "sh", "-c", script)
+	run.until("begun")
+	ok(t, env, "", "cancel", "job", "--reason", "enough", "--by", "me")
+	run.until("inner stops")
+	if code := run.end(); code != 9 {
+		t.Errorf("exit code %d, want that of the program, 9\n%s", code, run.err)
+	}
+	r := tidings(t, env, "", "tail", "job", "--json")
+	if r.code != 3 || !strings.Contains(r.out, `"event_type":"cancelled"`) || !strings.Contains(r.out, `"reason":"enough"`) {
+		t.Errorf("tail: exit code %d\n%s", r.code, r.out)
+	}
+	if r := tidings(t, env, "", "cancel", "job"); r.code != 2 || !strings.Contains(r.err, "has ended") {
+		t.Errorf("cancel of an ended job: %d %q", r.code, r.err)
+	}
+}
+
+func TestCancelKillsAProgramThatDoesNotStop(t *testing.T) {
+	env := serve(t)
+	run := start(t, env, "run", "-q", "--job", "job", "--grace", "50ms", "--", "sh", "-c", `trap "" TERM; echo begun; while :; do sleep 0.02; done`)
+	run.until("begun")
+	ok(t, env, "", "cancel", "job")
+	if code := run.end(); code != 128+9 {
+		t.Errorf("exit code %d, want 137\n%s", code, run.err)
+	}
+}
+
+func TestRunSurvivesTheAbsenceOfTheServer(t *testing.T) {
+	r := tidings(t, []string{"TIDINGS_URL=http://127.0.0.1:1"}, "input\n", "run", "--flush", "100ms", "--", "sh", "-c", "cat; exit 4")
+	if r.code != 4 || r.out != "input\n" || !strings.Contains(r.err, "could not be sent") {
+		t.Errorf("exit code %d, output %q, errors %q", r.code, r.out, r.err)
+	}
+}
+
+func TestRunOfWhatIsNoProgram(t *testing.T) {
+	env := []string{"TIDINGS_URL=http://127.0.0.1:1"}
+	if r := tidings(t, env, "", "run", "--", "no-such-program"); r.code != 127 {
+		t.Errorf("not found: %d %q", r.code, r.err)
+	}
+	if r := tidings(t, env, "", "run", "--", "/etc/passwd"); r.code != 126 {
+		t.Errorf("not executable: %d %q", r.code, r.err)
+	}
+	if r := tidings(t, env, "", "run", "--"); r.code != 2 {
+		t.Errorf("nothing: %d %q", r.code, r.err)
+	}
+}

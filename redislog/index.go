@@ -3,7 +3,6 @@ package redislog
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -238,22 +237,22 @@ func (d *pending) since() tidings.ID {
 }
 
 func (p *part) indexChunk(jobs []string, dirty map[string]*pending) error {
+	folds, err := p.fold(jobs, dirty)
+	if err != nil {
+		return err
+	}
 	args := []string{formatInt(p.s.opts.FeedEvents), p.s.keys.tombstone(p.n, "")}
 	var ended []*record
-	for _, jobID := range jobs {
-		d := dirty[jobID]
-		rec, err := p.fold(jobID, d)
-		if errors.Is(err, tidings.ErrUnknownJob) {
-			delete(p.cache, jobID)
+	for i, jobID := range jobs {
+		rec := folds[i].rec
+		p.remember(jobID, rec)
+		if rec == nil { // there is no such log any more
 			if err := p.s.unindex(p.s.ctx, jobID, ""); err != nil {
 				return err
 			}
 			continue
 		}
-		if err != nil {
-			return err
-		}
-		args = append(args, rec.indexArgs(d.force)...)
+		args = append(args, rec.indexArgs(dirty[jobID].force)...)
 		rec.rewound = false
 		if rec.Job.Closed {
 			ended = append(ended, rec)
@@ -269,31 +268,58 @@ func (p *part) indexChunk(jobs []string, dirty map[string]*pending) error {
 	return nil
 }
 
-// fold gives the summary with everything that is known of the job.
-func (p *part) fold(jobID string, d *pending) (*record, error) {
-	rec, exact := p.fromRuns(jobID, d)
-	if !exact {
-		if rec == nil {
-			old, err := p.s.indexed(p.s.ctx, jobID)
-			if err != nil {
-				return nil, err
-			}
-			rec = old
-		}
-		var err error
-		if rec, err = p.s.catchUp(p.s.ctx, jobID, rec); err != nil {
-			return nil, err
-		}
-	}
-	if rec.Job.Closed {
+// remember keeps the summary of an open job, which the next batch goes on from.
+func (p *part) remember(jobID string, rec *record) {
+	if rec == nil || rec.Job.Closed {
 		delete(p.cache, jobID)
-		return rec, nil
+		return
 	}
 	if len(p.cache) >= cachedJobs {
 		clear(p.cache) // open jobs come back when they go on
 	}
 	p.cache[jobID] = rec
-	return rec, nil
+}
+
+// folded is a summary on its way: exact, or to be brought up from the stream.
+type folded struct {
+	rec   *record
+	exact bool
+}
+
+// fold gives the summaries with everything that is known of the jobs; nil for
+// a job that is gone. What has to be read is read for many jobs at a time.
+func (p *part) fold(jobs []string, dirty map[string]*pending) ([]folded, error) {
+	folds := make([]folded, len(jobs))
+	var unknown []string
+	for i, jobID := range jobs {
+		folds[i].rec, folds[i].exact = p.fromRuns(jobID, dirty[jobID])
+		if !folds[i].exact && folds[i].rec == nil {
+			unknown = append(unknown, jobID)
+		}
+	}
+	known, err := p.s.indexedOf(p.s.ctx, p.n, unknown)
+	if err != nil {
+		return nil, err
+	}
+	errs := make([]error, len(jobs))
+	var readers sync.WaitGroup
+	for i, jobID := range jobs {
+		f := &folds[i]
+		if f.exact {
+			continue
+		}
+		if f.rec == nil {
+			f.rec = known[jobID]
+		}
+		readers.Go(func() { f.rec, errs[i] = p.s.catchUp(p.s.ctx, jobID, f.rec) })
+	}
+	readers.Wait()
+	for _, err := range errs {
+		if ignoreUnknown(err) != nil {
+			return nil, err
+		}
+	}
+	return folds, nil
 }
 
 // fromRuns folds the appended batches if they follow on one another and on what

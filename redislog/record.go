@@ -109,6 +109,31 @@ func (s *Store) indexed(ctx context.Context, jobID string) (*record, error) {
 	return parseRecord(text)
 }
 
+// indexedOf gives the records that a partition of the index holds of the jobs.
+func (s *Store) indexedOf(ctx context.Context, partition int, jobs []string) (map[string]*record, error) {
+	out := map[string]*record{}
+	if len(jobs) == 0 {
+		return out, nil
+	}
+	texts, err := s.do(ctx, s.client.B().Hmget().Key(s.keys.jobs(partition)).Field(jobs...).Build()).ToArray()
+	if err != nil {
+		return nil, err
+	}
+	for i, jobID := range jobs {
+		text, err := texts[i].ToString()
+		if rueidis.IsRedisNil(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if out[jobID], err = parseRecord(text); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
 // checkpoint gives the record that lies beside the log, or nil: the fold of
 // what retention has removed.
 func (s *Store) checkpoint(ctx context.Context, jobID string) (*record, error) {
@@ -126,6 +151,9 @@ func (s *Store) checkpoint(ctx context.Context, jobID string) (*record, error) {
 // incarnation, or ahead of a log that was rewound; it is not changed. The
 // result has all that only the store knows, too. ErrUnknownJob: no log.
 func (s *Store) catchUp(ctx context.Context, jobID string, old *record) (*record, error) {
+	if rec, err := s.catchUpQuickly(ctx, jobID, old); rec != nil || err != nil {
+		return rec, err
+	}
 	for range adoptTries {
 		st, err := s.look(ctx, jobID)
 		if err != nil {
@@ -149,6 +177,38 @@ func (s *Store) catchUp(ctx context.Context, jobID string, old *record) (*record
 		return rec, nil
 	}
 	return nil, errBusy
+}
+
+// catchUpQuickly is the common case in one round trip: the record is of this
+// log and lacks a few events at most. It gives nil if it is not that.
+func (s *Store) catchUpQuickly(ctx context.Context, jobID string, old *record) (*record, error) {
+	rec := &record{}
+	if old != nil {
+		*rec = *old
+	}
+	r := span{from: rec.Job.LastID, to: tidings.MaxID}
+	st, events, err := s.lookAndRead(ctx, jobID, &r, firstStep+1)
+	if err != nil {
+		return nil, err
+	}
+	if !rec.Job.LastID.IsZero() {
+		if rec.Job.Incarnation != st.incarnation || len(events) == 0 || events[0].ID != rec.Job.LastID {
+			return nil, nil
+		}
+		events = events[1:]
+	}
+	if rec.Job.LastID.Less(st.trimmed) {
+		return nil, nil
+	}
+	for len(events) > 0 && st.last.Less(events[len(events)-1].ID) {
+		events = events[:len(events)-1]
+	}
+	rec.apply(events)
+	if rec.Job.LastID != st.last {
+		return nil, nil
+	}
+	rec.complete(jobID, &st)
+	return rec, nil
 }
 
 // foundation is the record to fold on from.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -201,8 +202,28 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 // client's, and is told to nobody.
 func writeBytes(w http.ResponseWriter, status int, contentType string, body []byte) error {
 	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client is gone
+	return nil
+}
+
+// writePiece is how much of a long answer must be taken within one write timeout.
+const writePiece = 256 << 10
+
+// writeLong writes much, to a reader who may be slow but must not stand still.
+// The deadline is the connection's, and is taken off again.
+func (s *Server) writeLong(w http.ResponseWriter, p []byte) error {
+	control := http.NewResponseController(w)
+	for len(p) > 0 {
+		_ = control.SetWriteDeadline(time.Now().Add(s.limits.WriteTimeout)) // not every server has deadlines
+		n, err := w.Write(p[:min(len(p), writePiece)])
+		if err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	_ = control.SetWriteDeadline(time.Time{})
 	return nil
 }
 

@@ -108,7 +108,11 @@ func (s *Server) writePage(w http.ResponseWriter, r *http.Request, jobID string)
 	if p.Closed && !p.More {
 		w.Header().Set("Stream-Closed", "true")
 	}
-	return writeBytes(w, http.StatusOK, contentTypeJSON, p.finish())
+	body := p.finish()
+	w.Header().Set("Content-Type", contentTypeJSON)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	_ = s.writeLong(w, body) // the reader is gone
+	return nil
 }
 
 // fillPage reads until the page is full or the range ends: a filter must not
@@ -231,7 +235,7 @@ func (s *Server) copyLines(w http.ResponseWriter, r *http.Request, jobID string,
 			}
 			out = append(wire.AppendEvent(out, e), '\n')
 		}
-		if _, err := w.Write(out); err != nil {
+		if s.writeLong(w, out) != nil {
 			return nil // the reader is gone
 		}
 		if !got.More || !unlimited && left <= 0 {

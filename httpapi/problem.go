@@ -57,7 +57,7 @@ func (s *Server) fail(rec *recorder, r *http.Request, err error) {
 		return
 	}
 	p := problemOf(err)
-	if p.status >= 500 {
+	if p.status == http.StatusInternalServerError {
 		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 	}
 	s.abandonBody(rec, r)

@@ -2,8 +2,10 @@ package httpapi
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -12,7 +14,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"tidings"
+	"tidings/hub"
 	"tidings/pebblelog"
+	"tidings/wire"
 )
 
 // An append that is under way when the server goes down is finished and
@@ -128,5 +133,62 @@ func TestRefusalDoesNotWaitForTheBody(t *testing.T) {
 			t.Errorf("%s: %d %s", name, got.status, got.body)
 		}
 		_ = input.Close()
+	}
+}
+
+// A reader who stands still is let go, and one who is merely slow gets everything
+// over one connection.
+func TestReaderWhoStandsStill(t *testing.T) {
+	t.Parallel()
+	a := serve(t, &Options{Limits: Limits{WriteTimeout: 100 * time.Millisecond}})
+	data := json.RawMessage(`"` + strings.Repeat("x", 500<<10) + `"`)
+	for range 40 {
+		if _, err := a.store.Append(t.Context(), "j", tidings.Batch{Events: []tidings.Event{{Type: "a", Data: data}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conn, err := net.Dial("tcp", strings.TrimPrefix(a.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET /v1/jobs/j/events HTTP/1.1\r\nHost: localhost\r\nAccept: "+lines+"\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the request has ended", func() bool { return strings.Contains(a.log.String(), `"path":"/v1/jobs/j/events"`) })
+	for range 2 { // the deadline of the first answer is not that of the second
+		if got := a.do("GET", "/v1/jobs/j/events", "", "Accept", lines); strings.Count(got.body, "\n") != 40 {
+			t.Errorf("%d lines, want 40", strings.Count(got.body, "\n"))
+		}
+	}
+}
+
+func TestTooManyViewers(t *testing.T) {
+	t.Parallel()
+	store, err := pebblelog.Open(t.TempDir(), &pebblelog.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	a := serveStore(t, store, store, &Options{Hub: hub.New(store, wire.AppendFrame, &hub.Options{MaxViewers: 2, MaxViewersPerJob: 1})})
+	watch := func(jobID string) *http.Response {
+		resp, err := http.DefaultClient.Do(a.request("GET", "/v1/jobs/"+jobID+"/events", nil, "Accept", wire.ContentTypeSSE))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { resp.Body.Close() })
+		return resp
+	}
+	for _, c := range []struct {
+		jobID  string
+		status int
+	}{{"j1", 200}, {"j1", 429}, {"j2", 200}, {"j3", 503}} {
+		if c.status != 429 {
+			a.publish(c.jobID, "a")
+		}
+		resp := watch(c.jobID)
+		if resp.StatusCode != c.status || c.status != 200 && (resp.Header.Get("Retry-After") == "" || resp.Header.Get("Content-Type") != contentTypeProblem) {
+			t.Errorf("%s: %s %v, want %d", c.jobID, resp.Status, resp.Header, c.status)
+		}
 	}
 }

@@ -244,8 +244,8 @@ func TestWrongConfigurationSaysWhatToDo(t *testing.T) {
 		config app.Config
 		want   string
 	}{
-		"everyone":             {app.Config{Addr: "0.0.0.0:0"}, "insecure_no_auth"},
-		"every interface":      {app.Config{Addr: ":0"}, "insecure_no_auth"},
+		"everyone":             {app.Config{Addr: "0.0.0.0:0"}, "insecure-no-auth"},
+		"every interface":      {app.Config{Addr: ":0"}, "insecure-no-auth"},
 		"a LAN address":        {app.Config{Addr: "192.168.1.2:80"}, "without authentication"},
 		"a name":               {app.Config{Addr: "example.com:80"}, "without authentication"},
 		"no port":              {app.Config{Addr: "localhost"}, "host:port"},

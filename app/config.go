@@ -145,7 +145,7 @@ func (c *Config) checkAddr() error {
 	if c.hasAuth() || c.InsecureNoAuth || isLoopback(host) {
 		return nil
 	}
-	return fmt.Errorf("refusing to listen on %s without authentication: configure API keys or JWT, listen on 127.0.0.1, or say insecure_no_auth to let everyone who reaches the port read, write and delete everything", c.Addr)
+	return fmt.Errorf("refusing to listen on %s without authentication: configure API keys or JWT, listen on 127.0.0.1, or say --insecure-no-auth to let everyone who reaches the port read, write and delete everything", c.Addr)
 }
 
 func isLoopback(host string) bool {

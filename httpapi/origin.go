@@ -64,7 +64,7 @@ func (p *originPolicy) admit(w http.ResponseWriter, r *http.Request) (answered b
 	allowed := p.all || slices.Contains(p.allowed, origin)
 	if !allowed && !sameOrigin(r, origin) {
 		return false, &problem{status: http.StatusForbidden, name: "origin", title: "Origin not allowed",
-			detail: "pages of " + origin + " may not use this server; allow the origin in its configuration (allowed_origins)"}
+			detail: "pages of " + origin + " may not use this server; allow the origin (--allow-origin)"}
 	}
 	if allowed {
 		p.expose(w.Header(), origin)
@@ -82,7 +82,7 @@ func (p *originPolicy) checkCrossSite(r *http.Request) error {
 	}
 	if p.crossSite.Check(r) != nil {
 		return &problem{status: http.StatusForbidden, name: "origin", title: "Origin not allowed",
-			detail: "a page of another origin may not change anything here; allow its origin in the configuration (allowed_origins)"}
+			detail: "a page of another origin may not change anything here; allow its origin (--allow-origin)"}
 	}
 	return nil
 }
@@ -129,7 +129,7 @@ func (p *originPolicy) checkHost(r *http.Request) error {
 		return nil
 	}
 	return &problem{status: http.StatusForbidden, name: "host", title: "Host not allowed",
-		detail: "without authentication this server answers on a loopback address under localhost names only; use one, allow the host in its configuration (allowed_hosts), or turn on authentication"}
+		detail: "without authentication this server answers on a loopback address under localhost names only; use one, allow the host (--allow-host), or turn on authentication"}
 }
 
 func (p *originPolicy) allowsHost(host string) bool {

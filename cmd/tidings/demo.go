@@ -53,7 +53,12 @@ func (d *demoCmd) Run(ctx context.Context, e *env) (err error) {
 	defer func() { err = errors.Join(err, a.Stop(context.WithoutCancel(ctx))) }()
 	context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt, syscall.SIGTERM) }) // the second one ends the process
 	result, err := d.study(ctx, e, a.URL())
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() == nil && result.Status == tidings.StatusCancelled:
+		return &codeError{code: exitCancelled, err: err}
+	case err != nil && result.Status == tidings.StatusFailed:
+		return &codeError{code: exitFailed, err: err}
+	case err != nil:
 		return err
 	}
 	fmt.Fprintf(e.out, "\nThe report is %s\n", result.Report)

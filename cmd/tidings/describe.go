@@ -140,23 +140,28 @@ func (p *printer) describeThought(e *tidings.Event, d *shown) (code, text string
 	return dim, "» no text" + p.turn(e, d)
 }
 
-// describeCustom shows the lines of a wrapped program as they are, and
-// anything else by name and value.
+// describeCustom shows what an agent said by name and value.
 func describeCustom(e *tidings.Event, d *shown) string {
-	var line struct {
-		Stream string `json:"stream"`
-		Line   string `json:"line"`
-	}
-	if d.Name == outputName && json.Unmarshal(d.Value, &line) == nil {
-		if line.Stream == "stderr" {
-			return "2| " + line.Line
-		}
-		return "| " + line.Line
-	}
 	if d.Name == "" {
 		return "· custom  " + string(e.Data)
 	}
 	return "· " + joinNonEmpty("  ", d.Name, raw(d.Value))
+}
+
+// outputLine is a line of a program that "tidings run" wraps, marked by where
+// it was written. False: the event is no such line.
+func outputLine(d *shown) (text string, ok bool) {
+	var line struct {
+		Stream string  `json:"stream"`
+		Line   *string `json:"line"`
+	}
+	if d.Name != outputName || json.Unmarshal(d.Value, &line) != nil || line.Line == nil {
+		return "", false
+	}
+	if line.Stream == "stderr" {
+		return "2| " + *line.Line, true
+	}
+	return " | " + *line.Line, true
 }
 
 // outputName is the name of the custom event that "tidings run" makes of a

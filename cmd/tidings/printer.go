@@ -97,6 +97,10 @@ func (p *printer) event(e *tidings.Event) error {
 	if e.Type == tidings.TypeThought && d.Content != "" && d.Status != "started" {
 		return p.paragraph(e, &d)
 	}
+	if text, ok := outputLine(&d); ok && e.Type == tidings.TypeCustom {
+		_, err := fmt.Fprintf(p.out, "%s  %s%s\n", p.stamp(e), p.indent(&d), harmless(text)) // its white space counts
+		return err
+	}
 	code, text := p.describe(e, &d)
 	if text == "" {
 		return nil

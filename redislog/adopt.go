@@ -30,7 +30,7 @@ type state struct {
 	first       tidings.ID // the first event held
 	trimmed     tidings.ID // the last event that retention removed
 	lease       int64      // end of the lease in ms; 0: never had one
-	removed     string     // "1": entries were removed, by whomever; "0": none; "": not known
+	removed     bool       // events were removed, by whomever
 	complete    bool       // false: foreign events behind last were not looked at
 }
 
@@ -71,7 +71,7 @@ func parseState(reply []string) (state, error) {
 	if len(reply) != 8 {
 		return state{}, fmt.Errorf("the look script gave %d answers; want 8", len(reply))
 	}
-	st := state{complete: reply[0] == "ok", incarnation: reply[1], removed: reply[7]}
+	st := state{complete: reply[0] == "ok", incarnation: reply[1], removed: reply[7] == "1"}
 	for _, field := range []struct {
 		to   *tidings.ID
 		text string

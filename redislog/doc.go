@@ -40,10 +40,9 @@
 //     (TestConnectionsDoNotGrowWithFollowers). With a [Durability], up to 16
 //     more are used for appends that wait. A [Bridge] has its own.
 //
-// Where a promise can't be kept on Redis 6.2, which does not count what a
-// stream ever took: a gap that others' trimming made before a zero cursor is
-// not told, and a log whose last event others trimmed is taken for another
-// incarnation, which readers are told.
+// Redis 6.2 does not count what a stream ever took. There, what others trimmed
+// before Tidings first saw a stream is not told as a gap, and a log whose last
+// event others removed is taken for another incarnation, which readers are told.
 //
 // The feed reads events from the logs when they are asked for. What retention
 // or a deletion removed before that is left out; deletions themselves are told.

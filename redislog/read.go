@@ -227,10 +227,7 @@ func (st *state) gapAfter(c tidings.Cursor) bool {
 	if st.first.IsZero() || !c.ID.Less(before(st.first)) || c.ID == st.trimmed && !c.ID.IsZero() {
 		return false
 	}
-	if st.removed == "" { // Redis 6.2 does not say; an ID that was given and is gone does
-		return c.Incarnation != "" && !c.ID.IsZero()
-	}
-	return st.removed == "1"
+	return st.removed
 }
 
 // collector gathers a page from steps.

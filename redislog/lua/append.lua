@@ -45,8 +45,8 @@ for i = 9, #ARGV, 3 do
   end
 end
 
-local set = { 'last', id, 'n', log.n + n }
-if ends then set[5], set[6] = 'end', id end
+local set = { 'last', id, 'n', log.n + n, 'len', log.len + n }
+if ends then set[7], set[8] = 'end', id end
 if field then
   set[#set + 1] = field
   set[#set + 1] = number(epoch) .. ' ' .. number(seq)

@@ -1,7 +1,7 @@
 -- What every script on a log begins with. KEYS[1] is the stream, KEYS[2] the
 -- companion hash. In the hash: inc the incarnation, last the last event that
--- scripts know of, n how many events ever were up to it, end the terminal
--- event, trimmed the highest ID that retention removed, lease the end of the
+-- scripts know of, n how many events ever were up to it, len the stream's length
+-- when a script last looked, end the terminal event, trimmed the highest ID that retention removed, lease the end of the
 -- lease in ms, p:<id> a producer's epoch and sequence, sum the fold of the
 -- events up to the ID it names.
 
@@ -30,13 +30,6 @@ local function new_tag(random)
   return out .. random
 end
 
-local function begin(random)
-  local inc = new_tag(random)
-  redis.call('DEL', META)
-  redis.call('HSET', META, 'inc', inc, 'last', '0-0', 'n', 0)
-  return { inc = inc, last = '0-0', n = 0 }
-end
-
 local function tip_of()
   local e = redis.call('XREVRANGE', STREAM, '+', '-', 'COUNT', 1)[1]
   return e and e[1]
@@ -51,6 +44,14 @@ local function ever()
   for i = 1, #info, 2 do
     if info[i] == 'entries-added' then return info[i + 1] end
   end
+end
+
+local function begin(random)
+  local inc, length, n = new_tag(random), redis.call('XLEN', STREAM), 0
+  if length > 0 then n = math.max(0, (ever() or length) - length) end -- trimmed before we knew it
+  redis.call('DEL', META)
+  redis.call('HSET', META, 'inc', inc, 'last', '0-0', 'n', n)
+  return { inc = inc, last = '0-0', n = n, len = length }
 end
 
 -- kind says what a foreign entry does to the log: 'open', 'end', or nil if only
@@ -92,28 +93,31 @@ end
 -- the log that the hash tells of, or is another one under the same name.
 local function same_life(log, tip)
   if not tip then return redis.call('EXISTS', STREAM) == 1 end
-  if less(tip, log.last) then return false end
-  if log.last == '0-0' or holds(log.last) then return true end
-  local count = ever() -- our last event is gone: trimmed by others, or another life
+  if tip == log.last or log.last == '0-0' or holds(log.last) then return true end
+  local count = ever() -- our last event is gone: removed by others, or another life
+  if less(tip, log.last) then return count == log.n end
   return count ~= nil and count > log.n
 end
 
 -- open brings the hash up to the stream. It gives the log, or nil if there is
--- none and create is not set, and whether it knows all of the stream.
+-- none and create is not set, and whether it knows all of the stream. Mostly
+-- nothing is new, which two cheap commands tell.
 local function open(create, random, producer)
-  local m = redis.call('HMGET', META, 'inc', 'last', 'n', 'end', 'trimmed', producer or 'inc')
-  local tip = tip_of()
+  local m = redis.call('HMGET', META, 'inc', 'last', 'n', 'end', 'trimmed', 'len', producer or 'inc')
   local log
   if m[1] then
-    log = { inc = m[1], last = m[2], n = tonumber(m[3]), ['end'] = m[4], trimmed = m[5], producer = m[6] }
-    if tip == log.last then return log, true, tip end
+    log = { inc = m[1], last = m[2], n = tonumber(m[3]), ['end'] = m[4], trimmed = m[5], len = redis.call('XLEN', STREAM), producer = m[7] }
+    local news = not log['end'] and redis.call('XRANGE', STREAM, '(' .. log.last, '+', 'COUNT', 1)[1]
+    if not news and log.len > 0 and log.len == tonumber(m[6]) then return log, true end
+    local tip = tip_of()
     if same_life(log, tip) then
-      if log['end'] or not tip then return log, true, tip end
-      return log, adopt(log), tip
+      redis.call('HSET', META, 'len', log.len)
+      return log, log['end'] or not tip or adopt(log)
     end
     redis.call('DEL', META)
   end
-  if not tip and not create and redis.call('EXISTS', STREAM) == 0 then return nil, true end
+  if not create and redis.call('EXISTS', STREAM) == 0 then return nil, true end
   log = begin(random)
-  return log, not tip or adopt(log), tip
+  redis.call('HSET', META, 'len', log.len)
+  return log, log.len == 0 or adopt(log)
 end

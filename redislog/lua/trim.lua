@@ -18,4 +18,5 @@ local rest = redis.call('XRANGE', STREAM, '(' .. last, '+', 'COUNT', 1)[1]
 if not rest then return { 0, 0 } end -- the newest event stays
 redis.call('HSET', META, 'sum', sum, 'trimmed', last)
 local removed = redis.call('XTRIM', STREAM, 'MINID', '=', rest[1])
+redis.call('HSET', META, 'len', redis.call('XLEN', STREAM))
 return { removed, #doomed == step and 1 or 0 }

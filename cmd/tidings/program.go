@@ -52,6 +52,9 @@ func (p *program) run(ctx context.Context) outcome {
 	p.err.flush()
 	o := outcome{asked: asked, took: time.Since(began)}
 	o.code, o.text = exitCode(cmd.ProcessState), cmd.ProcessState.String()
+	if o.code == exitInterrupted && o.asked == nil { // Ctrl-C reaches a program at the terminal directly
+		o.asked = &tidings.CancelledError{By: "signal", Reason: os.Interrupt.String()}
+	}
 	return o
 }
 

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -92,5 +93,21 @@ func TestRunOfWhatIsNoProgram(t *testing.T) {
 	}
 	if r := tidings(t, env, "", "run", "--"); r.code != 2 {
 		t.Errorf("nothing: %d %q", r.code, r.err)
+	}
+}
+
+func TestASignalIsPassedOnAndCancelsTheJob(t *testing.T) {
+	env := serve(t)
+	run := start(t, env, "run", "-q", "--job", "job", "--", "sh", "-c", `trap "echo stops; exit 3" TERM; echo begun; while :; do sleep 0.02; done`)
+	run.until("begun")
+	if err := run.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	run.until("stops")
+	if code := run.end(); code != 3 {
+		t.Errorf("exit code %d, want that of the program, 3\n%s", code, run.err)
+	}
+	if r := tidings(t, env, "", "tail", "job", "--json"); r.code != 3 || !strings.Contains(r.out, `"by":"signal"`) {
+		t.Errorf("tail: exit code %d\n%s", r.code, r.out)
 	}
 }

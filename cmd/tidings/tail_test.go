@@ -3,6 +3,7 @@ package main_test
 import (
 	"encoding/json"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -126,5 +127,32 @@ func TestTailGoesOnAfterTheServerWasAway(t *testing.T) {
 	tail.until(`"event_type":"done"`)
 	if code := tail.end(); code != 0 || !strings.Contains(tail.err.String(), "connection lost") {
 		t.Errorf("exit code %d\n%s", code, tail.err)
+	}
+}
+
+func TestAnInterruptedTailSaysSoByItsExitCode(t *testing.T) {
+	env := serve(t)
+	ok(t, env, "", "publish", "job", "custom")
+	tail := start(t, env, "tail", "job", "--json")
+	tail.until("custom")
+	if err := tail.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if code := tail.end(); code != 130 || tail.err.Len() > 0 {
+		t.Errorf("exit code %d, want 130\n%s", code, tail.err)
+	}
+}
+
+func TestServeStopsGracefullyOnASignal(t *testing.T) {
+	server := start(t, nil, "serve", "--addr", "127.0.0.1:0", "--log-level", "error")
+	env := []string{"TIDINGS_URL=" + server.until(`serves on (http://\S+)`)[1]}
+	ok(t, env, "", "publish", "job", "custom")
+	tail := start(t, env, "tail", "job", "--json")
+	tail.until("custom")
+	if err := server.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if code := server.end(); code != 0 || server.err.Len() > 0 {
+		t.Errorf("exit code %d\n%s", code, server.err)
 	}
 }

@@ -18,7 +18,8 @@ type Limits struct {
 	BodyTimeout time.Duration
 	// StreamIdle is how long an NDJSON stream may be silent; 1 h.
 	StreamIdle time.Duration
-	// WriteTimeout is how long one write to a viewer may take; 30 s.
+	// WriteTimeout is how long a reader may take nothing before its connection
+	// is cut, at least half of it; 2 min.
 	WriteTimeout time.Duration
 }
 
@@ -41,7 +42,7 @@ func (l Limits) withDefaults() Limits {
 	orDefault(&l.FeedViewers, 1000)
 	orDefault(&l.BodyTimeout, 30*time.Second)
 	orDefault(&l.StreamIdle, time.Hour)
-	orDefault(&l.WriteTimeout, 30*time.Second)
+	orDefault(&l.WriteTimeout, 2*time.Minute)
 	return l
 }
 

@@ -96,17 +96,17 @@ func TestAppendsShareASync(t *testing.T) {
 	t.Cleanup(d.release)
 	d.hold()
 	var group sync.WaitGroup
+	group.Go(func() { appendTo(t, s, "first", notes(0, 1)...) })
+	d.awaitSync()
 	for n := range 50 {
 		group.Go(func() { appendTo(t, s, fmt.Sprintf("job-%d", n%7), notes(n, 1)...) })
 	}
-	d.awaitSync()
-	eventually(t, "the others wait", func() bool { return s.Metrics().Waiting > 30 })
-	waiting := s.Metrics().Waiting
+	eventually(t, "all others wait", func() bool { return s.Metrics().Waiting == 50 })
 	before := s.Metrics().Groups
 	d.release()
 	group.Wait()
-	if groups := s.Metrics().Groups - before; groups > int64(52-waiting) {
-		t.Errorf("%d groups for 50 appends of which %d waited together", groups, waiting)
+	if groups := s.Metrics().Groups - before; groups != 2 {
+		t.Errorf("%d groups; want 2: that of the first, and that of the 50 who waited", groups)
 	}
 	checkConsistent(t, s)
 }

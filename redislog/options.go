@@ -133,7 +133,7 @@ func (o *Options) clientOption() (rueidis.ClientOption, error) {
 	opt.DisableCache = true
 	opt.DisableRetry = true // a lost reply is answered by the producer's sequence, never by writing twice
 	opt.AlwaysPipelining = true
-	opt.MaxFlushDelay = 100 * time.Microsecond
+	opt.MaxFlushDelay = 50 * time.Microsecond // of 20, 50 and 100 the best throughput, with one event a batch and with 64
 	opt.Dialer = net.Dialer{Timeout: o.Timeout / 2, KeepAlive: keepAlive}
 	opt.ConnWriteTimeout = o.Timeout
 	opt.PipelineMultiplex = -1 // one connection: order, and a constant number

@@ -215,6 +215,7 @@ const writePiece = 256 << 10
 // The deadline is the connection's, and is taken off again.
 func (s *Server) writeLong(w http.ResponseWriter, p []byte) error {
 	control := http.NewResponseController(w)
+	defer hurry(s.drain, control.SetWriteDeadline)()
 	for len(p) > 0 {
 		_ = control.SetWriteDeadline(time.Now().Add(s.limits.WriteTimeout)) // not every server has deadlines
 		n, err := w.Write(p[:min(len(p), writePiece)])

@@ -66,6 +66,7 @@ func (s *Server) serveFeed(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := v.may.bound(r.Context())
 	defer cancel()
+	defer hurry(s.drain, v.to.control.SetWriteDeadline)()
 	v.run(ctx)
 	return nil
 }

@@ -99,7 +99,7 @@ func New(store tidings.Store, opts *Options) *Server {
 	}
 	s.metrics = newMetrics(s)
 	s.drain, s.drainNow = context.WithCancel(context.Background())
-	s.streams = &streams{hub: o.Hub, retry: o.Retry, writeTimeout: o.Limits.WriteTimeout, log: o.Logger, lag: s.ObserveDeliveryLag}
+	s.streams = &streams{hub: o.Hub, retry: o.Retry, writeTimeout: o.Limits.WriteTimeout, log: o.Logger, lag: s.ObserveDeliveryLag, drain: s.drain}
 	s.mux = s.newMux()
 	return s
 }
@@ -119,6 +119,18 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // draining reports whether Shutdown has begun.
 func (s *Server) draining() bool { return s.drain.Err() != nil }
+
+// hurryTime is what a reader who stands still is left when the node goes down.
+const hurryTime = 2 * time.Second
+
+// hurry bounds a write that is under way when the node goes down; the function
+// it returns takes that back.
+func hurry(drain context.Context, setDeadline func(time.Time) error) func() {
+	stop := context.AfterFunc(drain, func() {
+		_ = setDeadline(time.Now().Add(hurryTime)) // where there are no deadlines, Shutdown's context bounds the wait
+	})
+	return func() { stop() }
+}
 
 // tracker counts requests so that Shutdown can wait for them. A WaitGroup can't
 // be used: requests still arrive while it is waited for.

@@ -192,3 +192,33 @@ func TestTooManyViewers(t *testing.T) {
 		}
 	}
 }
+
+// Readers who stand still don't keep a node from going down.
+func TestShutdownDoesNotWaitForReadersWhoStandStill(t *testing.T) {
+	t.Parallel()
+	a := serve(t, nil)
+	data := json.RawMessage(`"` + strings.Repeat("x", 500<<10) + `"`)
+	for range 40 {
+		if _, err := a.store.Append(t.Context(), "j", tidings.Batch{Events: []tidings.Event{{Type: "a", Data: data}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, request := range []string{"/v1/jobs/j/events HTTP/1.1\r\nAccept: " + wire.ContentTypeSSE, "/v1/jobs/j/events HTTP/1.1\r\nAccept: " + lines, "/v1/events HTTP/1.1"} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(a.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "GET "+request+"\r\nHost: localhost\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Read(make([]byte, 10)); err != nil { // it has begun
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // far below the write timeout
+	defer cancel()
+	if err := a.server.Shutdown(ctx); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+}

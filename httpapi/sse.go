@@ -29,6 +29,7 @@ type streams struct {
 	writeTimeout time.Duration // one write to a viewer that takes nothing
 	log          *slog.Logger
 	lag          func(time.Duration) // from append to the viewer's socket
+	drain        context.Context     // ends when the node goes down
 
 	wg sync.WaitGroup // taken-over connections
 }
@@ -119,6 +120,7 @@ func (s *streams) serve(w http.ResponseWriter, r *http.Request, jobID string) er
 		}
 	}
 	defer v.Close()
+	defer hurry(s.drain, http.NewResponseController(w).SetWriteDeadline)()
 	s.pump(r.Context(), &responseSink{w: w, control: http.NewResponseController(w), timeout: s.writeTimeout}, jobID, v)
 	return nil
 }
@@ -167,6 +169,7 @@ func (s *streams) takeOver(conn net.Conn, h http.Header, jobID string, v *hub.Vi
 	s.wg.Go(func() {
 		defer v.Close()
 		defer conn.Close()
+		defer hurry(s.drain, conn.SetWriteDeadline)()
 		sink := &connSink{conn: conn, timeout: s.writeTimeout}
 		if sink.write([]byte(text)) != nil {
 			return

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"io"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -143,6 +144,32 @@ func TestBadTokens(t *testing.T) {
 	// A grant of nothing is a valid token that may do nothing.
 	empty := hs(jwt.MapClaims{"tidings": map[string]any{"permissions": []string{"read"}}})
 	wantProblem(t, a.do("GET", "/v1/jobs/j", "", "Authorization", "Bearer "+empty), http.StatusForbidden, "forbidden")
+}
+
+// A stream does not outlive the token that opened it.
+func TestStreamEndsWithItsToken(t *testing.T) {
+	t.Parallel()
+	a := serve(t, &Options{Auth: testAuth(t)})
+	a.do("POST", "/v1/jobs/j/events", `{"event_type":"task_started"}`, "Authorization", "Bearer "+adminKey)
+	token := mint(t, Claims{Permissions: []Permission{Read}, Jobs: []string{"*"}, ExpiresAt: time.Now().Add(time.Second - clockSkew)})
+	for _, path := range []string{"/v1/jobs/j/events", "/v1/events"} {
+		for _, client := range []*http.Client{{}, http2Client()} {
+			resp, err := client.Do(a.request("GET", path, nil, "Authorization", "Bearer "+token, "Accept", "text/event-stream"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(resp.Body) // the test's own deadline is far behind the token's
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusUnauthorized {
+				t.Skip("this machine is too slow for a token of a second")
+			}
+			if err != nil || !strings.Contains(string(body), "task_started") || strings.Contains(string(body), "event: end") {
+				t.Errorf("%s: %v %s", path, err, body)
+			}
+			client.CloseIdleConnections()
+			token = mint(t, Claims{Permissions: []Permission{Read}, Jobs: []string{"*"}, ExpiresAt: time.Now().Add(time.Second - clockSkew)})
+		}
+	}
 }
 
 func writePEM(t testing.TB, key crypto.PublicKey) string {

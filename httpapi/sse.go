@@ -115,13 +115,15 @@ func (s *streams) serve(w http.ResponseWriter, r *http.Request, jobID string) er
 	}
 	if r.ProtoMajor == 1 {
 		if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
-			s.takeOver(conn, h, jobID, v)
+			s.takeOver(conn, h, jobID, v, caller(r))
 			return nil
 		}
 	}
 	defer v.Close()
 	defer hurry(s.drain, http.NewResponseController(w).SetWriteDeadline)()
-	s.pump(r.Context(), &responseSink{w: w, control: http.NewResponseController(w), timeout: s.writeTimeout}, jobID, v)
+	ctx, cancel := caller(r).bound(r.Context())
+	defer cancel()
+	s.pump(ctx, &responseSink{w: w, control: http.NewResponseController(w), timeout: s.writeTimeout}, jobID, v)
 	return nil
 }
 
@@ -158,7 +160,7 @@ func (s *streams) join(ctx context.Context, jobID string, want viewRequest) (*hu
 
 // takeOver writes the response's head itself and goes on in a goroutine of its
 // own: the handler returns, and with it goes what net/http holds for a request.
-func (s *streams) takeOver(conn net.Conn, h http.Header, jobID string, v *hub.Viewer) {
+func (s *streams) takeOver(conn net.Conn, h http.Header, jobID string, v *hub.Viewer, who *Principal) {
 	head := strings.Builder{}
 	head.WriteString("HTTP/1.1 200 OK\r\n")
 	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
@@ -174,7 +176,9 @@ func (s *streams) takeOver(conn net.Conn, h http.Header, jobID string, v *hub.Vi
 		if sink.write([]byte(text)) != nil {
 			return
 		}
-		s.pump(context.Background(), sink, jobID, v)
+		ctx, cancel := who.bound(context.Background())
+		defer cancel()
+		s.pump(ctx, sink, jobID, v)
 	})
 }
 

@@ -55,6 +55,7 @@ func serve(t *testing.T, store tidings.Store) *client.Client {
 	t.Helper()
 	api := httpapi.New(store, &httpapi.Options{
 		Logger: slog.New(slog.DiscardHandler),
+		Retry:  10 * time.Millisecond,
 		Limits: httpapi.Limits{EventBytes: 2 << 20}, // a store takes more than a server does by default
 	})
 	server := httptest.NewServer(api)

@@ -63,6 +63,7 @@ type view struct {
 	note  func(format string, args ...any) // what is not an event, on stderr
 	types map[string]bool                  // empty: all
 	last  tidings.Event                    // terminal event, if there was one
+	away  bool                             // the connection is lost
 }
 
 func (t *tailCmd) view(e *env, out *bufio.Writer) *view {
@@ -188,6 +189,8 @@ func (v *view) take(ctx context.Context, f *client.Follower, notices <-chan clie
 	}()
 	for {
 		select {
+		case <-ctx.Done(): // then the goroutine may have nothing to say any more
+			return context.Cause(ctx)
 		case n := <-notices:
 			v.notice(n)
 		case r := <-results:
@@ -208,7 +211,15 @@ func (v *view) take(ctx context.Context, f *client.Follower, notices <-chan clie
 func (v *view) notice(n client.Notice) {
 	switch n.Kind {
 	case client.Disconnected:
-		v.note("connection lost (%v); trying again", n.Err)
+		if !v.away { // once, however long it takes
+			v.note("connection lost (%v); trying again", n.Err)
+		}
+		v.away = true
+	case client.Connected:
+		if v.away {
+			v.note("connected again")
+		}
+		v.away = false
 	case client.Stalled:
 		v.note("the job gives no sign of life")
 	case client.Resumed:

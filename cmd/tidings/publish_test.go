@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"tidings/internal/redistest"
 )
 
 func TestPublishPrintsTheIDsOfWhatIsStored(t *testing.T) {
@@ -146,4 +148,12 @@ func TestJobsAndDelete(t *testing.T) {
 	if r := tidings(t, env, "", "jobs", "--status", "done"); r.code != 2 || !strings.Contains(r.err, "completed") {
 		t.Errorf("a wrong status: %d %q", r.code, r.err)
 	}
+}
+
+func TestReplayStraightIntoRedis(t *testing.T) {
+	redis := redistest.Server(t)
+	dir, want := recordings(t)
+	ok(t, nil, "", "replay", dir, "--redis", redis.URL())
+	env := serve(t, "--redis", redis.URL())
+	checkReplayed(t, env, "", want, "")
 }

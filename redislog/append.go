@@ -160,13 +160,18 @@ func (s *Store) receipt(jobID string, b *tidings.Batch, events []tidings.Event, 
 	return tidings.Receipt{}, fmt.Errorf("%w: the append script gave the unknown answer %q", tidings.ErrUnavailable, code)
 }
 
-// accepted reads incarnation, the last ID before the batch, and the batch's IDs.
+// accepted reads incarnation, the last ID before the batch, and the batch's
+// IDs, or the first of them if the others count on from it.
 func (s *Store) accepted(jobID string, events []tidings.Event, reply []string) (tidings.Receipt, error) {
 	r := tidings.Receipt{Incarnation: reply[0], IDs: make([]tidings.ID, len(events))}
 	prev, err := tidings.ParseID(reply[1])
 	for i := range events {
-		if err == nil {
+		switch {
+		case err != nil:
+		case i == 0 || len(reply) > 3:
 			r.IDs[i], err = tidings.ParseID(reply[2+i])
+		default:
+			r.IDs[i] = r.IDs[i-1].Next()
 		}
 		events[i].ID = r.IDs[i]
 	}

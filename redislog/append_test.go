@@ -98,3 +98,36 @@ func TestBareXADDIsSeenLive(t *testing.T) {
 		t.Error("an append behind a foreign terminal event succeeded")
 	}
 }
+
+// IDs that do not count on from the first, as behind an entry of the last
+// sequence of its millisecond, are given one by one.
+func TestIDsOfABatchAreThoseOfTheStream(t *testing.T) {
+	t.Parallel()
+	r := redistest.Server(t)
+	s := open(t, r.URL())
+	far := "99999999999999" // ms ahead of the clock, so that IDs count on from it
+	r.CLI("XADD", "job_events:job", far+"-18446744073709551613", "event_type", "custom", "data", "{}")
+	receipt := mustAppend(t, s, "job", note(0), note(1), note(2), note(3))
+	page, err := s.Read(within(t), "job", tidings.Query{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var held []tidings.ID
+	for _, e := range page.Events[1:] {
+		held = append(held, e.ID)
+	}
+	if diff := cmp.Diff(held, receipt.IDs); diff != "" {
+		t.Errorf("IDs (-stream +receipt):\n%s", diff)
+	}
+	if many := mustAppend(t, s, "many", manyNotes()...); len(many.IDs) != 20_000 || many.IDs[19_999] != many.LastID {
+		t.Errorf("%d IDs up to %s", len(many.IDs), many.LastID)
+	}
+}
+
+func manyNotes() []tidings.Event {
+	events := make([]tidings.Event, 20_000)
+	for i := range events {
+		events[i] = note(i)
+	}
+	return events
+}

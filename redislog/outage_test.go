@@ -61,7 +61,7 @@ func TestRestartsUnderAppendersAndFollowers(t *testing.T) {
 
 func TestWhileRedisIsAway(t *testing.T) {
 	t.Parallel()
-	r := redistest.Server(t)
+	r := redistest.Server(t, "--appendfsync", "always") // or the kill may lose events, which is told
 	s := open(t, r.URL())
 	mustAppend(t, s, "job", note(0))
 	f := mustFollow(t, s, "job", tidings.Cursor{})

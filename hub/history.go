@@ -80,22 +80,86 @@ func (c *pageCache) remove(el *list.Element) {
 	c.byJob[p.topic] = kept
 }
 
+// wanted are the cursors that wait for a page of history.
+type wanted struct {
+	mu  sync.Mutex
+	ids map[tidings.ID]struct{}
+}
+
+func (w *wanted) add(id tidings.ID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ids == nil {
+		w.ids = map[tidings.ID]struct{}{}
+	}
+	w.ids[id] = struct{}{}
+}
+
+// lowest is the lowest of the cursors that wait and own.
+func (w *wanted) lowest(own tidings.ID) tidings.ID {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id := range w.ids {
+		if id.Less(own) {
+			own = id
+		}
+	}
+	return own
+}
+
+// served forgets id, and the cursors that the page covers.
+func (w *wanted) served(id tidings.ID, p *page) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.ids, id)
+	for other := range w.ids {
+		if p != nil && p.covers(other) {
+			delete(w.ids, other)
+		}
+	}
+}
+
 // page gives the page of history behind the cursor. One page of a topic is
-// loaded at a time: whoever waited finds, more often than not, that the page it
-// wants was loaded for another.
+// loaded at a time, and the lowest cursor that waits goes first: so its page
+// serves most of the others, and viewers who come at once cost about as many
+// reads as the history has pages, in whatever order they come.
 func (t *topic) page(ctx context.Context, after tidings.Cursor) (*page, error) {
+	for {
+		if p := t.hub.pages.find(t, after.ID); p != nil {
+			return p, nil
+		}
+		t.wanted.add(after.ID)
+		select {
+		case t.loading <- struct{}{}:
+		case <-ctx.Done():
+			t.wanted.served(after.ID, nil)
+			return nil, context.Cause(ctx)
+		}
+		p, mine, err := t.loadLowest(ctx, after)
+		<-t.loading
+		if mine {
+			return p, err
+		}
+	}
+}
+
+// loadLowest loads the page of the lowest cursor that waits, unless the
+// caller's is there by now. It reports whether what it gives answers the caller.
+func (t *topic) loadLowest(ctx context.Context, after tidings.Cursor) (p *page, mine bool, err error) {
 	if p := t.hub.pages.find(t, after.ID); p != nil {
-		return p, nil
+		t.wanted.served(after.ID, nil)
+		return p, true, nil
 	}
-	select {
-	case t.loading <- struct{}{}:
-		defer func() { <-t.loading }()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-	if p := t.hub.pages.find(t, after.ID); p != nil {
-		return p, nil
-	}
+	from := t.wanted.lowest(after.ID)
+	mine = from == after.ID
+	p, err = t.loadPage(ctx, tidings.Cursor{ID: from})
+	t.wanted.served(from, p)
+	return p, mine || p != nil && p.covers(after.ID), err
+}
+
+// loadPage reads a page from the store; nil if there is nothing behind the
+// cursor.
+func (t *topic) loadPage(ctx context.Context, after tidings.Cursor) (*page, error) {
 	t.hub.reads.Add(1)
 	got, err := t.hub.source.Read(ctx, t.jobID, tidings.Query{
 		After:    after,

@@ -23,6 +23,7 @@ type topic struct {
 	ready    chan struct{} // closed when the ring is loaded or err is set
 	readyErr error
 	loading  chan struct{} // held while a page of history is read
+	wanted   wanted
 
 	mu          sync.RWMutex
 	ring        ring

@@ -188,17 +188,20 @@ func (p *Publisher) renumber(j *publisherJob, err *SequenceError) {
 }
 
 // refused reports whether err says for certain that the batch was not written
-// and that repeating it would not help.
+// and that repeating it would not help. An [Appender] of another package says so
+// of an error of its own by a method Permanent.
 func refused(err error) bool {
 	var (
-		invalid  *InvalidError
-		tooLarge *TooLargeError
-		closed   *ClosedError
-		fenced   *FencedError
-		sequence *SequenceError
+		permanent interface{ Permanent() bool }
+		invalid   *InvalidError
+		tooLarge  *TooLargeError
+		closed    *ClosedError
+		fenced    *FencedError
+		sequence  *SequenceError
 	)
 	return errors.As(err, &invalid) || errors.As(err, &tooLarge) || errors.As(err, &closed) ||
-		errors.As(err, &fenced) || errors.As(err, &sequence) || errors.Is(err, ErrStoreClosed)
+		errors.As(err, &fenced) || errors.As(err, &sequence) || errors.Is(err, ErrStoreClosed) ||
+		errors.As(err, &permanent) && permanent.Permanent()
 }
 
 // stamped copies the events and gives those without a time the present.

@@ -28,6 +28,9 @@ func (e *AuthError) Error() string {
 	return "the token does not allow this (403): " + e.Detail + "; use one whose permissions and job patterns cover it"
 }
 
+// Permanent tells a [tidings.Publisher] not to repeat the append.
+func (e *AuthError) Permanent() bool { return true }
+
 // Problem is an answer of the server that none of the other errors stands for
 // (RFC 9457).
 type Problem struct {
@@ -44,6 +47,9 @@ func (e *Problem) Error() string {
 	}
 	return fmt.Sprintf("the server answers %d: %s", e.Status, text)
 }
+
+// Permanent tells a [tidings.Publisher] not to repeat the append.
+func (e *Problem) Permanent() bool { return true }
 
 // busyError is ErrUnavailable with the time that the server asks to be left
 // alone for.

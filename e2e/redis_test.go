@@ -123,3 +123,33 @@ func TestBareXADD(t *testing.T) {
 		return strings.Contains(out, `"completed"`)
 	})
 }
+
+// Publishers and viewers of the Pub/Sub format before streams go on working
+// beside a server with the bridge.
+func TestBridge(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Server(t)
+	s := serve(t, "--redis", redis.URL(), "--bridge", "both")
+	ctx := testContext(t, time.Minute)
+
+	old := redis.Dial()
+	defer old.Close()
+	if err := old.Send("SUBSCRIBE", "job:new:events"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := old.Receive(20 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	c := s.client(nil)
+	eventually(t, 20*time.Second, "what is published the old way becomes an event", func() bool {
+		redis.CLI("PUBLISH", "job:old:events", `{"event":"custom","data":{"n":1},"timestamp":"2026-11-24T09:20:01Z","job_id":"old"}`)
+		job, err := c.Job(ctx, "old")
+		return err == nil && job.LastType == "custom"
+	})
+
+	fill(ctx, t, c, "new", 1)
+	message, err := old.Receive(20 * time.Second)
+	if err != nil || !strings.Contains(fmt.Sprint(message), `"event":"custom"`) {
+		t.Errorf("an old viewer got %v: %v", message, err)
+	}
+}

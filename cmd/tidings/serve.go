@@ -21,6 +21,7 @@ type serveCmd struct {
 	TLSKey  string `name:"tls-key" help:"PEM file of its key." type:"path" placeholder:"FILE"`
 
 	storeFlags
+	bridgeFlags
 	retentionFlags
 	authFlags
 	limitFlags
@@ -40,6 +41,12 @@ type storeFlags struct {
 	RedisPrefix       string        `help:"What the names of the streams begin with. Default: job_events:." placeholder:"TEXT"`
 	Durability        string        `help:"What an append to Redis waits for: none, wait:N replicas, waitaof, or waitaof:N. Default: none." placeholder:"MODE"`
 	DurabilityTimeout time.Duration `help:"How long it waits for that." default:"1s"`
+}
+
+// bridgeFlags join publishers and subscribers of the format before streams.
+type bridgeFlags struct {
+	Bridge        string `help:"Bridge the Pub/Sub channels that were in use before streams: in (their messages become events), out (events are published there too), or both. Needs --redis." enum:"none,in,out,both" default:"none"`
+	BridgeChannel string `help:"Name of those channels, with one * for the job ID. Default: job:*:events." placeholder:"NAME"`
 }
 
 // retentionFlags say what may be forgotten.
@@ -112,6 +119,7 @@ func (s *serveCmd) config(log io.Writer) (app.Config, error) {
 	}
 	s.storeFlags.apply(&c)
 	s.limitFlags.apply(&c)
+	s.bridgeFlags.apply(&c)
 	c.Retention.AfterEnd, c.Retention.EventsPerJob, c.Retention.BytesPerJob = s.KeepFor, s.KeepEvents, s.KeepBytes
 	return c, s.authFlags.apply(&c)
 }
@@ -119,6 +127,12 @@ func (s *serveCmd) config(log io.Writer) (app.Config, error) {
 func (s *storeFlags) apply(c *app.Config) {
 	c.DataDir, c.RedisURL, c.RedisPrefix = s.Data, s.Redis, s.RedisPrefix
 	c.Durability, c.DurabilityTimeout = s.Durability, s.DurabilityTimeout
+}
+
+func (b *bridgeFlags) apply(c *app.Config) {
+	c.BridgeIn = b.Bridge == "in" || b.Bridge == "both"
+	c.BridgeOut = b.Bridge == "out" || b.Bridge == "both"
+	c.BridgeChannel = b.BridgeChannel
 }
 
 func (l *limitFlags) apply(c *app.Config) {

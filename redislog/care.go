@@ -17,15 +17,18 @@ import (
 func (s *Store) care() {
 	tick := time.NewTicker(s.opts.scanEvery)
 	defer tick.Stop()
-	passes := 0
+	passes, caring := 0, false
 	lastRetention := time.Now()
 	for {
 		select {
 		case <-s.ctx.Done():
+			if caring {
+				s.leaveCare()
+			}
 			return
 		case <-tick.C:
 		}
-		if !s.caretaker() {
+		if caring = s.caretaker(); !caring {
 			continue
 		}
 		err := s.reconcile(s.ctx, passes%fullPassEvery == 0)
@@ -44,7 +47,8 @@ func (s *Store) care() {
 // are gone to the next.
 const fullPassEvery = 5
 
-const caretakerTerm = 10 * time.Second
+// caretakerTerm is how long the work of a caretaker that died waits for another.
+const caretakerTerm = 4 * time.Second
 
 // caretaker reports whether this node is the caretaker, and prolongs that.
 func (s *Store) caretaker() bool {
@@ -63,6 +67,15 @@ func (s *Store) caretaker() bool {
 	// Should the term end just now and another begin, two nodes do the work,
 	// which does no harm.
 	return s.do(s.ctx, s.client.B().Pexpire().Key(key).Milliseconds(caretakerTerm.Milliseconds()).Build()).Error() == nil
+}
+
+// leaveCare lets another node begin at once. Should it be one already, that
+// one's term ends early and it takes a new one.
+func (s *Store) leaveCare() {
+	// The store's context has ended; Close still waits for this.
+	if err := s.do(context.Background(), s.client.B().Del().Key(s.keys.caretaker()).Build()).Error(); err != nil {
+		s.log.Debug("redis: the caretaker's term runs out by itself", "error", err)
+	}
 }
 
 // servers are those that hold keys.

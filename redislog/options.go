@@ -74,7 +74,7 @@ type Durability struct {
 	// Replicas that must have acknowledged the batch (WAIT).
 	Replicas int
 	// AOFLocal waits for the master's own fsync, AOFReplicas for that of so
-	// many replicas (WAITAOF: Redis 7.2 or later, not in Valkey before 8).
+	// many replicas (WAITAOF: Redis or Valkey 7.2 or later).
 	AOFLocal    bool
 	AOFReplicas int
 	// Timeout of the wait. Zero: 1 s. When it passes, the append fails with

@@ -53,7 +53,7 @@ const (
 	pendingBytes = 16 << 20
 	// indexPace is the least time between two rounds, in which events of one
 	// job become one change.
-	indexPace = 10 * time.Millisecond
+	indexPace = 25 * time.Millisecond
 	// indexBatch is how many jobs one call of the script takes.
 	indexBatch = 64
 	// cachedJobs bounds the summaries of open jobs that a partition remembers.

@@ -13,6 +13,14 @@ type connSink struct {
 	conn     net.Conn
 	timeout  time.Duration
 	deadline time.Time
+	calm     func() // takes back what hurries the connection at a shutdown
+	release  func() // of the context that ends with the viewer's token
+}
+
+func (s *connSink) close() {
+	s.calm()
+	s.release()
+	_ = s.conn.Close() // what was written was written
 }
 
 func (s *connSink) write(p []byte) error {

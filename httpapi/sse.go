@@ -161,24 +161,21 @@ func (s *streams) join(ctx context.Context, jobID string, want viewRequest) (*hu
 // takeOver writes the response's head itself and goes on in a goroutine of its
 // own: the handler returns, and with it goes what net/http holds for a request.
 func (s *streams) takeOver(conn net.Conn, h http.Header, jobID string, v *hub.Viewer, who *Principal) {
-	head := strings.Builder{}
+	head := &strings.Builder{}
 	head.WriteString("HTTP/1.1 200 OK\r\n")
 	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	h.Set("Connection", "close")
-	_ = h.Write(&head) // a Builder does not fail
+	_ = h.Write(head) // a Builder does not fail
 	head.WriteString("\r\n")
-	text := head.String()
+	ctx, cancel := who.bound(context.Background())
+	to := &connSink{conn: conn, timeout: s.writeTimeout, release: cancel}
+	to.calm = hurry(s.drain, conn.SetWriteDeadline)
 	s.wg.Go(func() {
+		defer to.close()
 		defer v.Close()
-		defer conn.Close()
-		defer hurry(s.drain, conn.SetWriteDeadline)()
-		sink := &connSink{conn: conn, timeout: s.writeTimeout}
-		if sink.write([]byte(text)) != nil {
-			return
+		if to.write([]byte(head.String())) == nil {
+			s.pump(ctx, to, jobID, v)
 		}
-		ctx, cancel := who.bound(context.Background())
-		defer cancel()
-		s.pump(ctx, sink, jobID, v)
 	})
 }
 
@@ -205,55 +202,77 @@ type sink interface {
 	gone() bool
 }
 
-// pump writes deliveries until the log, the viewer or the node ends.
+// pump writes deliveries until the log, the viewer or the node ends. It and
+// deliver leave little on the stack while a viewer is quiet: see [hub.Viewer].
 func (s *streams) pump(ctx context.Context, to sink, jobID string, v *hub.Viewer) {
 	start := time.Now()
-	why := "viewer left"
-	defer func() {
-		s.log.Info("stream ended", "job", jobID, "reason", why, "duration", time.Since(start).Round(time.Millisecond))
-	}()
-	if to.write(wire.AppendRetry(nil, s.retry)) != nil {
-		return
-	}
-	for {
-		d, err := v.Next(ctx)
-		if err != nil {
-			if ctx.Err() == nil {
-				why = err.Error()
-			}
-			return
-		}
-		if d.Notice != hub.NoticeNone {
-			frame, last := noticeFrame(&d)
-			if d.Notice == hub.NoticeIdle && to.gone() {
-				return
-			}
-			if to.write(frame) != nil {
-				return
-			}
-			if last {
-				why = lastWords[d.Notice]
-				return
-			}
-			continue
-		}
-		if to.write(d.Frames) != nil {
-			return
-		}
-		if d.Live {
-			s.lag(time.Since(time.UnixMilli(int64(d.Last.Ms))))
-		}
-	}
+	s.ended(jobID, s.deliver(ctx, to, v), time.Since(start))
 }
 
+func (s *streams) ended(jobID, why string, took time.Duration) {
+	s.log.Info("stream ended", "job", jobID, "reason", why, "duration", took.Round(time.Millisecond))
+}
+
+// deliver gives the reason why it ended.
+func (s *streams) deliver(ctx context.Context, to sink, v *hub.Viewer) (why string) {
+	if to.write(wire.AppendRetry(nil, s.retry)) != nil {
+		return viewerLeft
+	}
+	for why == "" {
+		d, err := v.Next(ctx)
+		switch {
+		case err == nil && d.Notice == hub.NoticeIdle:
+			why = s.beat(to)
+		case err == nil:
+			why = s.tell(to, d)
+		case ctx.Err() != nil:
+			why = viewerLeft
+		default:
+			why = err.Error()
+		}
+	}
+	return why
+}
+
+// beat writes a heartbeat, on the stack of another goroutine: writing takes more
+// of a stack than waiting does, and one that has grown shrinks no sooner than
+// the next garbage collection, which a quiet server hardly ever has.
+func (s *streams) beat(to sink) (why string) {
+	done := make(chan bool)
+	go func() { done <- !to.gone() && to.write([]byte(wire.Heartbeat)) == nil }()
+	if !<-done {
+		return viewerLeft
+	}
+	return ""
+}
+
+// tell writes one delivery. It gives the reason if it was the last.
+func (s *streams) tell(to sink, d *hub.Delivery) (why string) {
+	frames := d.Frames
+	if d.Notice != hub.NoticeNone {
+		frames = noticeFrame(d)
+		why = lastWords[d.Notice]
+	}
+	if to.write(frames) != nil {
+		return viewerLeft
+	}
+	if d.Live {
+		s.lag(time.Since(time.UnixMilli(int64(d.Last.Ms))))
+	}
+	return why
+}
+
+const viewerLeft = "viewer left"
+
+// lastWords are the notices after which nothing follows.
 var lastWords = map[hub.Notice]string{
 	hub.NoticeEnd:      "log ended",
 	hub.NoticeDeleted:  "job deleted",
 	hub.NoticeShutdown: "shutting down",
 }
 
-// noticeFrame gives the frame that tells a notice, and whether it is the last.
-func noticeFrame(d *hub.Delivery) (frame []byte, last bool) {
+// noticeFrame gives the frame that tells a notice.
+func noticeFrame(d *hub.Delivery) []byte {
 	control := func(name string, data any) []byte {
 		text, _ := json.Marshal(data) // maps of plain values
 		return wire.AppendControl(nil, name, text)
@@ -262,21 +281,21 @@ func noticeFrame(d *hub.Delivery) (frame []byte, last bool) {
 	case hub.NoticeGap:
 		return control(wire.ControlGap, map[string]any{
 			"first_id": d.Gap.First, "after": d.Gap.Cursor.String(), "incarnation": d.Gap.Incarnation,
-		}), false
+		})
 	case hub.NoticeRewound:
 		return control(wire.ControlRewound, map[string]any{
 			"last_id": d.Rewind.Last, "after": d.Rewind.Cursor.String(), "incarnation": d.Rewind.Incarnation,
-		}), false
+		})
 	case hub.NoticeStalled:
-		return control(wire.ControlStalled, map[string]any{}), false
+		return control(wire.ControlStalled, map[string]any{})
 	case hub.NoticeResumed:
-		return control(wire.ControlResumed, map[string]any{}), false
+		return control(wire.ControlResumed, map[string]any{})
 	case hub.NoticeEnd:
-		return control(wire.ControlEnd, map[string]any{"last_id": d.Last, "status": d.Status}), true
+		return control(wire.ControlEnd, map[string]any{"last_id": d.Last, "status": d.Status})
 	case hub.NoticeDeleted:
-		return control(wire.ControlDeleted, map[string]any{}), true
+		return control(wire.ControlDeleted, map[string]any{})
 	case hub.NoticeShutdown:
-		return goodbye(nil), true
+		return goodbye(nil)
 	}
-	return []byte(wire.Heartbeat), false
+	return nil
 }

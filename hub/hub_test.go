@@ -91,7 +91,7 @@ func watch(ctx context.Context, h *hub.Hub, jobID string, after tidings.Cursor, 
 		if err != nil {
 			return w, err
 		}
-		w.take(d)
+		w.take(*d)
 		switch d.Notice {
 		case hub.NoticeEnd, hub.NoticeDeleted, hub.NoticeShutdown:
 			return w, nil
@@ -188,7 +188,7 @@ func TestEveryViewerIsGivenExactlyTheLog(t *testing.T) {
 					results[i].err = err
 					return
 				}
-				w.take(d)
+				w.take(*d)
 				if i%5 == 0 { // a slow one: let the writer run ahead
 					appendEvent(t, s, fmt.Sprint("other-", i), "custom")
 				}
@@ -274,7 +274,7 @@ func TestSlowViewerCostsOnlyItself(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.take(d)
+		w.take(*d)
 	}
 	if !slices.Equal(w.ids, log) {
 		t.Errorf("the slow viewer got %d events, want %d", len(w.ids), len(log))

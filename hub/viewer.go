@@ -46,6 +46,7 @@ type Viewer struct {
 	types        map[string]bool // nil: all
 	stalled      bool            // as told
 	told         *Delivery       // to be given first
+	delivery     Delivery        // given last
 	waited       bool            // it had everything there was
 	lastDelivery time.Time
 	closed       atomic.Bool
@@ -97,43 +98,60 @@ func (v *Viewer) Incarnation() string {
 	return v.topic.incarnation
 }
 
-// Next waits for a delivery, at most about a heartbeat. Errors are ctx's and
-// the store's.
-func (v *Viewer) Next(ctx context.Context) (Delivery, error) {
-	if v.told != nil {
-		d := *v.told
-		v.told = nil
-		return v.delivered(d), nil
-	}
+// Next waits for a delivery, at most about a heartbeat. The delivery is valid
+// until the next call. Errors are ctx's and the store's.
+func (v *Viewer) Next(ctx context.Context) (*Delivery, error) {
+	// What lies on the stack below a waiting viewer is most of what it costs:
+	// little enough is left here for the stack to shrink to the smallest.
 	for {
-		d, wake, found := v.look()
-		switch {
-		case found:
-			return v.delivered(d), nil
-		case wake == nil:
-			d, found, err := v.history(ctx)
-			if err != nil {
-				return Delivery{}, err
-			}
-			if found {
-				return v.delivered(d), nil
-			}
-		case ctx.Done() == nil:
-			<-wake
-		default:
-			select {
-			case <-wake:
-			case <-ctx.Done():
-				return Delivery{}, context.Cause(ctx)
-			}
+		wake, err := v.take(ctx, &v.delivery)
+		if err != nil {
+			return nil, err
+		}
+		if wake == nil {
+			return &v.delivery, nil
+		}
+		if err := await(ctx, wake); err != nil {
+			return nil, err
 		}
 	}
 }
 
-func (v *Viewer) delivered(d Delivery) Delivery {
+func await(ctx context.Context, wake <-chan struct{}) error {
+	if ctx.Done() == nil {
+		<-wake
+		return nil
+	}
+	select {
+	case <-wake:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// take fills d with what there is, or gives the channel to wait for.
+func (v *Viewer) take(ctx context.Context, d *Delivery) (wake <-chan struct{}, err error) {
+	var found bool
+	if v.told != nil {
+		*d, found = *v.told, true
+		v.told = nil
+	}
+	for !found {
+		*d, wake, found = v.look()
+		if wake != nil {
+			return wake, nil
+		}
+		if found {
+			break
+		}
+		if *d, found, err = v.history(ctx); err != nil {
+			return nil, err
+		}
+	}
 	v.lastDelivery = time.Now()
 	v.topic.hub.deliveries.Add(1)
-	return d
+	return nil, nil
 }
 
 // look takes what there is without waiting. Found nothing, it gives the channel

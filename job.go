@@ -98,18 +98,33 @@ func (u *Usage) Add(other Usage) {
 
 func (u *Usage) total() int64 { return u.InputTokens + u.OutputTokens }
 
-// Stalled reports whether the job gives no sign of life at now: its lease ran
-// out or, if it never had one, it has been silent for longer than silentAfter
-// (zero: such a job never stalls). A job that is queued, waiting or over does
-// not stall.
+// Stalled reports whether the job gives no sign of life at now: see
+// [Job.AliveUntil].
 func (j *Job) Stalled(now time.Time, silentAfter time.Duration) bool {
+	until := j.AliveUntil(silentAfter)
+	return !until.IsZero() && now.After(until)
+}
+
+// AliveUntil is when the job counts as stalled if no further sign of life comes,
+// by the store's clock: when its lease runs out or, if it never had one, when it
+// has been silent for silentAfter (zero: such a job never stalls). An event that
+// comes after the lease ran out, as of a retry that sends no heartbeats, holds
+// for [DefaultLeaseTTL]. It is the zero time for a job that can't stall: one that
+// is queued, waiting or over.
+func (j *Job) AliveUntil(silentAfter time.Duration) time.Time {
 	if j.Status != StatusRunning && j.Status != StatusCancelling {
-		return false
+		return time.Time{}
 	}
-	if j.LeaseUntil != nil {
-		return now.After(*j.LeaseUntil)
+	last := time.UnixMilli(int64(j.LastID.Ms))
+	switch {
+	case j.LeaseUntil == nil && silentAfter <= 0:
+		return time.Time{}
+	case j.LeaseUntil == nil:
+		return last.Add(silentAfter)
+	case last.After(*j.LeaseUntil) && j.LastType != TypeCancelRequested:
+		return last.Add(DefaultLeaseTTL)
 	}
-	return silentAfter > 0 && now.Sub(j.UpdatedAt) > silentAfter
+	return *j.LeaseUntil
 }
 
 // fields are what the fold looks at in an event's data.

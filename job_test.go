@@ -360,22 +360,28 @@ func TestJobOfRecordedRuns(t *testing.T) {
 
 func TestStalled(t *testing.T) {
 	now := began.Add(time.Hour)
-	past, future := now.Add(-time.Second), now.Add(time.Second)
+	past, future := now.Add(-time.Minute), now.Add(time.Second)
+	at := func(t time.Time) tidings.ID { return tidings.ID{Ms: uint64(t.UnixMilli())} }
+	running, cancelling := tidings.StatusRunning, tidings.StatusCancelling
 	for _, c := range []struct {
 		name   string
 		job    tidings.Job
 		silent time.Duration
 		want   bool
 	}{
-		{"lease holds", tidings.Job{Status: tidings.StatusRunning, LeaseUntil: &future, UpdatedAt: began}, time.Minute, false},
-		{"lease ran out", tidings.Job{Status: tidings.StatusRunning, LeaseUntil: &past, UpdatedAt: now}, 0, true},
-		{"while it should stop", tidings.Job{Status: tidings.StatusCancelling, LeaseUntil: &past}, 0, true},
-		{"no lease, silent", tidings.Job{Status: tidings.StatusRunning, UpdatedAt: began}, time.Minute, true},
-		{"no lease, not silent for long", tidings.Job{Status: tidings.StatusRunning, UpdatedAt: began}, 2 * time.Hour, false},
-		{"no lease, silence not looked at", tidings.Job{Status: tidings.StatusRunning, UpdatedAt: began}, 0, false},
-		{"queued", tidings.Job{Status: tidings.StatusQueued, LeaseUntil: &past, UpdatedAt: began}, time.Minute, false},
-		{"waiting", tidings.Job{Status: tidings.StatusWaiting, LeaseUntil: &past, UpdatedAt: began}, time.Minute, false},
-		{"over", tidings.Job{Status: tidings.StatusFailed, LeaseUntil: &past, UpdatedAt: began}, time.Minute, false},
+		{"lease holds", tidings.Job{Status: running, LeaseUntil: &future, LastID: at(began)}, time.Minute, false},
+		{"lease ran out", tidings.Job{Status: running, LeaseUntil: &past, LastID: at(began)}, 0, true},
+		{"lease ran out, then came an event", tidings.Job{Status: running, LeaseUntil: &past, LastID: at(now.Add(-time.Second))}, 0, false},
+		{"lease ran out, then came an event, then nothing", tidings.Job{Status: running, LeaseUntil: &past, LastID: at(past.Add(time.Second))}, 0, true},
+		{"lease ran out, then someone asked it to stop", tidings.Job{Status: cancelling, LeaseUntil: &past, LastID: at(now), LastType: tidings.TypeCancelRequested}, 0, true},
+		{"while it should stop", tidings.Job{Status: cancelling, LeaseUntil: &past}, 0, true},
+		{"no lease, silent", tidings.Job{Status: running, LastID: at(began)}, time.Minute, true},
+		{"no lease, not silent for long", tidings.Job{Status: running, LastID: at(began)}, 2 * time.Hour, false},
+		{"no lease, silence not looked at", tidings.Job{Status: running, LastID: at(began)}, 0, false},
+		{"no lease, silent by the publisher's clock only", tidings.Job{Status: running, UpdatedAt: began, LastID: at(now)}, time.Minute, false},
+		{"queued", tidings.Job{Status: tidings.StatusQueued, LeaseUntil: &past, LastID: at(began)}, time.Minute, false},
+		{"waiting", tidings.Job{Status: tidings.StatusWaiting, LeaseUntil: &past, LastID: at(began)}, time.Minute, false},
+		{"over", tidings.Job{Status: tidings.StatusFailed, LeaseUntil: &past, LastID: at(began)}, time.Minute, false},
 	} {
 		if got := c.job.Stalled(now, c.silent); got != c.want {
 			t.Errorf("%s: stalled %t", c.name, got)

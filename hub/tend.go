@@ -52,15 +52,16 @@ func (t *topic) look(ctx context.Context, now time.Time) time.Duration {
 	if err != nil {
 		return maxUnleasedLook // the follower finds out what it is
 	}
-	stalled := job.Stalled(now, t.hub.opts.SilentAfter)
+	until := job.AliveUntil(t.hub.opts.SilentAfter)
+	stalled := !until.IsZero() && now.After(until)
 	t.mu.RLock()
 	changed := stalled != t.stalled
 	t.mu.RUnlock()
 	if changed {
 		t.change(func() { t.stalled = stalled })
 	}
-	if stalled || job.LeaseUntil == nil {
+	if stalled || until.IsZero() || job.LeaseUntil == nil {
 		return min(max(now.Sub(t.since), minUnleasedLook), maxUnleasedLook)
 	}
-	return min(max(job.LeaseUntil.Sub(now)+minLook, minLook), maxLook)
+	return min(max(until.Sub(now)+minLook, minLook), maxLook)
 }

@@ -21,7 +21,16 @@ const (
 // AppendEnvelope appends the JSON that stands in the data field of a Redis
 // Stream entry: {"event_type","data","timestamp","job_id"}.
 func AppendEnvelope(dst []byte, e *tidings.Event) []byte {
-	dst = append(dst, `{"event_type":`...)
+	return appendFields(append(dst, `{"event_type":`...), e)
+}
+
+// AppendMessage appends the event in the Pub/Sub format before streams:
+// {"event","data","timestamp","job_id"}.
+func AppendMessage(dst []byte, e *tidings.Event) []byte {
+	return appendFields(append(dst, `{"event":`...), e)
+}
+
+func appendFields(dst []byte, e *tidings.Event) []byte {
 	dst = AppendString(dst, e.Type)
 	dst = append(dst, `,"data":`...)
 	dst = appendData(dst, e.Data)
@@ -99,19 +108,6 @@ func ParseMessage(jobID string, text []byte) tidings.Event {
 		timestamp = timeText(v.Timestamp)
 	}
 	return repair(e, timestamp)
-}
-
-// AppendMessage appends the event in the Pub/Sub format before streams.
-func AppendMessage(dst []byte, e *tidings.Event) []byte {
-	dst = append(dst, `{"event":`...)
-	dst = AppendString(dst, e.Type)
-	dst = append(dst, `,"data":`...)
-	dst = appendData(dst, e.Data)
-	dst = append(dst, `,"timestamp":"`...)
-	dst = AppendTime(dst, e.Time)
-	dst = append(dst, `","job_id":`...)
-	dst = AppendString(dst, e.JobID)
-	return append(dst, '}')
 }
 
 // openEnvelope reports whether data is an envelope rather than an event's own

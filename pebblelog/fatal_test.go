@@ -256,3 +256,38 @@ func (d *slowDisk) release() {
 		close(*gate)
 	}
 }
+
+// A folder whose log can't be brought into tables, as on a full disk, is given
+// up with the reason: Pebble would try it for ever, and nobody could stop it.
+func TestOpenOnAFullDiskGivesUp(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	s := open(t, "data", onMem(mem))
+	kept := appendTo(t, s, "job", notes(0, 3)...)
+	crashed := mem.CrashClone(vfs.CrashCloneCfg{})
+
+	var full atomic.Bool
+	full.Store(true)
+	told := make(chan error, 100)
+	o := onMem(errorfs.Wrap(crashed, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if full.Load() && strings.HasSuffix(op.Path, ".sst") && op.Kind == errorfs.OpFileWrite {
+			return errDisk
+		}
+		return nil
+	})))
+	o.OnFatal = func(err error) {
+		full.Store(false) // in place of the process's end, and of space that was made
+		told <- err
+	}
+	again := open(t, "data", o)
+	select {
+	case err := <-told:
+		if !errors.Is(err, errDisk) || !strings.Contains(err.Error(), "make space") {
+			t.Errorf("told %v; want the reason and what to do", err)
+		}
+	default:
+		t.Error("a folder that can't be brought into shape was not given up")
+	}
+	if j, err := again.Job(t.Context(), "job"); err != nil || j.LastID != kept.LastID {
+		t.Errorf("job: %+v, %v; want it as it was", j, err)
+	}
+}

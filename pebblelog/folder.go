@@ -31,7 +31,9 @@ func (s *Store) openFolder(dir string) (err error) {
 	if err := checkLogs(on, dir); err != nil {
 		return folderError(dir, err)
 	}
+	s.state.opening.Store(true)
 	s.db, err = pebble.Open(dir, s.pebbleOptions())
+	s.state.opening.Store(false)
 	if err != nil {
 		return folderError(dir, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -18,12 +19,18 @@ const (
 	diskInterval = 5 * time.Second
 	// recent is for how long after it happened a trouble is warned of.
 	recent = time.Minute
+	// retryPause is between the tries to write tables. Pebble itself tries again
+	// at once, which on a full disk takes a processor and fills the log.
+	retryPause = 250 * time.Millisecond
 )
 
 // condition is what is wrong with the store, if anything is.
 type condition struct {
 	log *slog.Logger
 	dir string
+	die func(error) // ends the process
+
+	opening atomic.Bool // Pebble has not opened the folder yet
 
 	mu       sync.Mutex
 	died     error    // a write failed
@@ -33,6 +40,8 @@ type condition struct {
 	slow     incident // a disk operation took long
 	trouble  incident // a flush or compaction failed
 	tooSmall incident // Pebble told that space runs out
+
+	troubleLogged time.Time
 }
 
 // incident is the last time of something.
@@ -41,7 +50,9 @@ type incident struct {
 	text string
 }
 
-func (c *condition) init(log *slog.Logger, dir string) { c.log, c.dir = log, dir }
+func (c *condition) init(log *slog.Logger, dir string, die func(error)) {
+	c.log, c.dir, c.die = log, dir, die
+}
 
 func (c *condition) fail(err error) {
 	c.mu.Lock()
@@ -93,10 +104,7 @@ func (c *condition) damage(err error) {
 // listener brings Pebble's events here.
 func (c *condition) listener() *pebble.EventListener {
 	return &pebble.EventListener{
-		BackgroundError: func(err error) {
-			c.log.Error("writing tables failed; it is tried again", "error", err)
-			c.note(&c.trouble, err.Error())
-		},
+		BackgroundError: c.backgroundError,
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
 			c.damage(fmt.Errorf("%s: %w", info.Path, info.Details))
 		},
@@ -107,6 +115,26 @@ func (c *condition) listener() *pebble.EventListener {
 		WriteStallBegin: func(info pebble.WriteStallBeginInfo) { c.stall(true, info.Reason) },
 		WriteStallEnd:   func() { c.stall(false, "") },
 	}
+}
+
+// backgroundError is told that tables could not be written; Pebble tries again
+// when it returns. A folder that is being opened can't be used before what its
+// log holds is in tables, and Pebble would try that for ever.
+func (c *condition) backgroundError(err error) {
+	if c.opening.Load() {
+		c.die(fmt.Errorf("data folder %q can't be opened; make space if its disk is full: %w", c.dir, err))
+	}
+	c.mu.Lock()
+	c.trouble = incident{time.Now(), err.Error()}
+	news := time.Since(c.troubleLogged) >= recent
+	if news {
+		c.troubleLogged = time.Now()
+	}
+	c.mu.Unlock()
+	if news {
+		c.log.Error("writing tables failed; it is tried again", "error", err.Error())
+	}
+	time.Sleep(retryPause)
 }
 
 // damage remembers an error that says that what was read is not what was

@@ -26,7 +26,7 @@ func Open(dir string, opts *Options) (*Store, error) {
 	}
 	s.cache.init(o.hotJobs)
 	s.feeds.init()
-	s.state.init(s.log, dir)
+	s.state.init(s.log, dir, s.die)
 	if err := s.openFolder(dir); err != nil {
 		return nil, err
 	}

@@ -83,7 +83,7 @@ func parseChange(m wire.Message) (tidings.Change, error) {
 			return tidings.Change{Cursor: m.ID, Deleted: true, Event: tidings.Event{JobID: d["job_id"]}}, nil
 		}
 	}
-	e, err := wire.ParseEvent(m.Data)
+	e, err := wire.ReadEvent(m.Data)
 	if err != nil {
 		return tidings.Change{}, fmt.Errorf("the server sent an unreadable change: %w", err)
 	}

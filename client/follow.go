@@ -125,7 +125,7 @@ func (f *Follower) message(ctx context.Context, m wire.Message) error {
 	if err != nil {
 		return fmt.Errorf("the server sent an unreadable id line: %w", err)
 	}
-	e, err := wire.ParseEvent(m.Data)
+	e, err := wire.ReadEvent(m.Data)
 	if err != nil {
 		return fmt.Errorf("the server sent an unreadable event after %s: %w", f.cursor, err)
 	}

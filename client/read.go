@@ -65,7 +65,7 @@ func (p *page) public() (tidings.Page, error) {
 		LastID: p.LogLastID, Incarnation: p.Incarnation, Closed: p.Closed,
 	}
 	for i, text := range p.Events {
-		e, err := wire.ParseEvent(text)
+		e, err := wire.ReadEvent(text)
 		if err != nil {
 			return tidings.Page{}, fmt.Errorf("event %d of the server's answer: %w", i, err)
 		}

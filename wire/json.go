@@ -61,6 +61,20 @@ func ParseEvent(text []byte) (tidings.Event, error) {
 	if err := decodeStrict(text, &in); err != nil {
 		return tidings.Event{}, err
 	}
+	return in.event()
+}
+
+// ReadEvent reads one event as a server gives it. Fields that it does not know
+// are of a newer server, and of no harm.
+func ReadEvent(text []byte) (tidings.Event, error) {
+	var in incoming
+	if err := json.Unmarshal(text, &in); err != nil {
+		return tidings.Event{}, syntaxError(err)
+	}
+	return in.event()
+}
+
+func (in *incoming) event() (tidings.Event, error) {
 	e := tidings.Event{}
 	if in.Type != nil {
 		e.Type = *in.Type

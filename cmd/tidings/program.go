@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"syscall"
 	"time"
 
 	"tidings"
@@ -38,6 +39,11 @@ func (p *program) run(ctx context.Context) outcome {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, passedOn...)
 	defer signal.Stop(signals)
+	// Whoever read our output may go away, as head does; whoever is asked about
+	// SIGPIPE is not ended by it.
+	broken := make(chan os.Signal, 1)
+	signal.Notify(broken, syscall.SIGPIPE)
+	defer signal.Stop(broken)
 	giveBack := inGroupOfItsOwn(cmd)
 	defer giveBack()
 

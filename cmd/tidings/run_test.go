@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"bufio"
 	"strings"
 	"syscall"
 	"testing"
@@ -109,5 +110,40 @@ func TestASignalIsPassedOnAndCancelsTheJob(t *testing.T) {
 	}
 	if r := tidings(t, env, "", "tail", "job", "--json"); r.code != 3 || !strings.Contains(r.out, `"by":"signal"`) {
 		t.Errorf("tail: exit code %d\n%s", r.code, r.out)
+	}
+}
+
+// As in "tidings run … | head": the story goes on and has an end.
+func TestRunOutlivesTheReaderOfItsOutput(t *testing.T) {
+	env := serve(t)
+	run := command(t.Context(), t, env, "run", "-q", "--job", "job", "--", "sh", "-c",
+		`echo first; read line; for i in 1 2 3; do echo "after $i"; done; exit 5`)
+	in, err := run.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := run.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := run.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	out.Close()
+	if _, err := in.Write([]byte("go on\n")); err != nil {
+		t.Fatal(err)
+	}
+	_ = run.Wait() // what it returns is the exit code
+	if code := run.ProcessState.ExitCode(); code != 5 {
+		t.Errorf("%v; want the program's exit code 5", run.ProcessState)
+	}
+	tail := tidings(t, env, "", "tail", "job", "--json", "--no-follow")
+	for _, want := range []string{`"line":"after 3"`, `"exit_code":5`} {
+		if !strings.Contains(tail.out, want) {
+			t.Errorf("%s is missing in\n%s", want, tail.out)
+		}
 	}
 }

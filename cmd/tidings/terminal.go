@@ -26,7 +26,7 @@ func (e *env) palette(w io.Writer) palette {
 	case "never":
 		return palette{false}
 	}
-	_, noColor := os.LookupEnv("NO_COLOR") // https://no-color.org
+	noColor := os.Getenv("NO_COLOR") != "" // https://no-color.org
 	return palette{isTerminal(w) && !noColor && os.Getenv("TERM") != "dumb"}
 }
 

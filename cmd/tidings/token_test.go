@@ -46,3 +46,11 @@ func TestKeysFromAFile(t *testing.T) {
 		t.Errorf("serving everyone: %d %q", r.code, r.err)
 	}
 }
+
+// A negative time is a mistake, and must not become a token without an end.
+func TestATokenCannotHaveEnded(t *testing.T) {
+	r := tidings(t, nil, "", "token", "--permissions", "read", "--ttl=-1h", "--secret", strings.Repeat("s", 32))
+	if r.code != 2 || r.out != "" || !strings.Contains(r.err, "--ttl") {
+		t.Errorf("exit code %d, output %q, errors %q; want 2 and a word about --ttl", r.code, r.out, r.err)
+	}
+}

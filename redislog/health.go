@@ -59,7 +59,7 @@ func (d Durability) String() string {
 
 func (s *Store) checkServer(ctx context.Context, server rueidis.Client, h *tidings.Health) {
 	b := server.B()
-	replies := server.DoMulti(ctx, b.Ping().Build(), b.Info().Section("server").Build(), b.Info().Section("replication").Build(), b.Info().Section("persistence").Build())
+	replies := server.DoMulti(ctx, b.Ping().Build(), b.Info().Section("server").Build(), b.Info().Section("replication").Build(), b.Info().Section("persistence").Build(), b.Info().Section("memory").Build())
 	info := ""
 	for _, r := range replies[1:] {
 		text, err := r.ToString()
@@ -79,7 +79,22 @@ func (s *Store) checkServer(ctx context.Context, server rueidis.Client, h *tidin
 	if status := infoField(info, "aof_last_write_status"); status != "" && status != "ok" {
 		h.Ready, h.Error = false, "Redis can't write its append-only file: free disk space or look at its log"
 	}
+	if memoryFull(info) {
+		h.Ready, h.Error = false, "Redis' memory is full, and appends are refused: raise maxmemory, set a retention or delete jobs"
+	}
 	s.checkConfig(ctx, server, h)
+}
+
+// memoryFull reports whether Redis refuses writes for want of memory. As it does
+// for itself, it leaves out what goes to replicas and the append-only file.
+func memoryFull(info string) bool {
+	number := func(name string) int64 {
+		n, _ := strconv.ParseInt(infoField(info, name), 10, 64) // what is not told is 0
+		return n
+	}
+	limit := number("maxmemory")
+	evicts := strings.HasPrefix(infoField(info, "maxmemory_policy"), "allkeys-")
+	return limit > 0 && !evicts && number("used_memory")-number("mem_not_counted_for_evict") > limit
 }
 
 // warn adds a warning once, also if several servers call for it.

@@ -193,6 +193,9 @@ func TestOutOfMemory(t *testing.T) {
 	if err != nil || len(page.Events) != 1 {
 		t.Errorf("history without memory: %+v, %v", page, err)
 	}
+	if h := s.Health(within(t)); h.Ready || !strings.Contains(h.Error, "raise maxmemory") {
+		t.Errorf("health %+v; want not ready, and what to do", h)
+	}
 	r.CLI("CONFIG", "SET", "maxmemory", "0")
 	mustAppend(t, s, "job", note(1))
 }

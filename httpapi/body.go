@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -146,8 +147,22 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 		if b.ended != nil {
 			err = b.ended
 		}
+		err = bodyError(err)
 	}
 	return n, err
+}
+
+// bodyError tells a body that is no HTTP, such as a chunk without its length,
+// from one that breaks off or takes too long. The errors of net/http for it have
+// no types.
+func bodyError(err error) error {
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, errDraining) {
+		return err
+	}
+	reason := "can't be read to its end (" + err.Error() + "); send it again"
+	return &problem{status: http.StatusBadRequest, name: "invalid", title: "Invalid input",
+		detail: "body: " + reason, more: map[string]any{"field": "body", "reason": reason}}
 }
 
 // arm moves the deadline on, not more often than needed.

@@ -1,9 +1,11 @@
 package httpapi
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -197,4 +199,32 @@ func (s *gatedStore) Append(ctx context.Context, jobID string, b tidings.Batch) 
 	s.entered <- struct{}{}
 	<-s.open
 	return s.Store.Append(ctx, jobID, b)
+}
+
+// A body that is no HTTP is the sender's mistake, not the server's.
+func TestBrokenChunksAreABadRequest(t *testing.T) {
+	t.Parallel()
+	for kind, accepted := range map[string]any{lines: 1.0, contentTypeJSON: nil} {
+		a := serve(t, nil)
+		conn, err := net.Dial("tcp", strings.TrimPrefix(a.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		line := `{"event_type":"a"}` + "\n"
+		fmt.Fprintf(conn, "POST /v1/jobs/j/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\nno length\r\n", kind, len(line), line)
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := wantProblem(t, &answer{resp.StatusCode, resp.Header, string(text)}, http.StatusBadRequest, "invalid")
+		if m["accepted"] != accepted {
+			t.Errorf("%s: %s; want %v accepted", kind, text, accepted)
+		}
+	}
 }

@@ -24,6 +24,7 @@ type Encoder func(dst []byte, e *tidings.Event, incarnation string) []byte
 // Options of a [Hub]. The zero value works.
 type Options struct {
 	RingBytes  int // recent frames kept a watched job; zero: 256 KiB
+	RingsBytes int // recent frames kept of all watched jobs, which share it; zero: 64 MiB
 	PageBytes  int // data of one page of history; zero: 256 KiB
 	PageEvents int // events of one page of history; zero: 1,000
 	CacheBytes int // pages of history kept, of all jobs together; zero: 32 MiB
@@ -50,6 +51,7 @@ func (o Options) withDefaults() Options {
 		}
 	}
 	set(&o.RingBytes, 256<<10)
+	set(&o.RingsBytes, 64<<20)
 	set(&o.PageBytes, 256<<10)
 	set(&o.PageEvents, 1000)
 	set(&o.CacheBytes, 32<<20)
@@ -107,6 +109,7 @@ type Hub struct {
 	closed bool
 
 	closing    atomic.Bool
+	watched    atomic.Int64 // topics in the map
 	viewers    atomic.Int64
 	reads      atomic.Int64
 	deliveries atomic.Int64
@@ -166,6 +169,7 @@ func (h *Hub) enter(jobID string) (*topic, error) {
 	if t == nil {
 		t = newTopic(h, jobID)
 		h.topics[jobID] = t
+		h.watched.Store(int64(len(h.topics)))
 		h.wg.Go(t.run)
 	}
 	if t.viewers >= h.opts.MaxViewersPerJob {
@@ -194,18 +198,25 @@ func (h *Hub) retire(t *topic, failed bool) bool {
 	}
 	if h.topics[t.jobID] == t {
 		delete(h.topics, t.jobID)
+		h.watched.Store(int64(len(h.topics)))
 	}
 	return true
 }
 
+// ringBytes is what one topic may keep now. Where many jobs are watched, each
+// keeps less, down to minRing: viewers who fell behind read pages sooner.
+func (h *Hub) ringBytes() int {
+	share := h.opts.RingsBytes / int(max(1, h.watched.Load()))
+	return min(h.opts.RingBytes, max(share, minRing))
+}
+
+const minRing = 16 << 10
+
 // Stats gives the hub's counters.
 func (h *Hub) Stats() Stats {
-	h.mu.Lock()
-	topics := len(h.topics)
-	h.mu.Unlock()
 	return Stats{
 		Viewers:    h.viewers.Load(),
-		Topics:     int64(topics),
+		Topics:     h.watched.Load(),
 		Reads:      h.reads.Load(),
 		Deliveries: h.deliveries.Load(),
 	}

@@ -464,6 +464,43 @@ func TestLimitsAndClose(t *testing.T) {
 	}
 }
 
+// However many jobs are watched, their rings stay within what they share.
+func TestRingsShareABudget(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, nil)
+	h := newHub(t, s, &hub.Options{RingsBytes: 320 << 10})
+	ctx := testContext(t)
+	const jobs = 10
+	var logs [jobs][]tidings.ID
+	var viewers [jobs]*hub.Viewer
+	for i := range jobs {
+		logs[i] = appendN(t, s, fmt.Sprint("job-", i), 1)
+		v, err := h.Join(ctx, fmt.Sprint("job-", i), tidings.Cursor{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer v.Close()
+		viewers[i] = v
+	}
+	for i := range jobs {
+		logs[i] = append(logs[i], appendN(t, s, fmt.Sprint("job-", i), 2000)...)
+		w := &watcher{}
+		for len(w.ids) < len(logs[i]) {
+			d, err := viewers[i].Next(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.take(*d)
+		}
+		if !slices.Equal(w.ids, logs[i]) {
+			t.Errorf("viewer %d has %d events, want %d", i, len(w.ids), len(logs[i]))
+		}
+	}
+	if got := h.RingBytes(); got > 1<<20 {
+		t.Errorf("the rings hold %d bytes", got)
+	}
+}
+
 func TestQuietViewerIsToldSo(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, nil)

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"sort"
+	"unique"
 
 	"tidings"
 )
@@ -22,7 +23,8 @@ func (c *chunk) add(id tidings.ID, eventType string, frame []byte) {
 	c.buf = append(c.buf, frame...)
 	c.ends = append(c.ends, len(c.buf))
 	c.ids = append(c.ids, id)
-	c.types = append(c.types, eventType)
+	// The text may be a piece of something large, as of a message from Redis.
+	c.types = append(c.types, unique.Make(eventType).Value())
 }
 
 func (c *chunk) last() tidings.ID { return c.ids[len(c.ids)-1] }

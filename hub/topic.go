@@ -46,7 +46,6 @@ func newTopic(h *Hub, jobID string) *topic {
 		loading:  make(chan struct{}, 1),
 		wake:     make(chan struct{}),
 	}
-	t.ring.limit = h.opts.RingBytes
 	return t
 }
 
@@ -88,7 +87,7 @@ func (t *topic) load(ctx context.Context) error {
 	tail, err := t.hub.source.Read(ctx, t.jobID, tidings.Query{
 		Backward: true,
 		Limit:    t.hub.opts.PageEvents,
-		MaxBytes: t.hub.opts.RingBytes / 2,
+		MaxBytes: t.hub.ringBytes() / 2,
 	})
 	if err != nil {
 		return err
@@ -100,6 +99,7 @@ func (t *topic) load(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.incarnation = tail.Incarnation
+	t.ring.limit = t.hub.ringBytes()
 	t.ring.clear(floor)
 	var frame []byte
 	for i := len(tail.Events) - 1; i >= 0; i-- {
@@ -211,6 +211,7 @@ func (t *topic) publish(events []tidings.Event, incarnation string) {
 	t.change(func() {
 		t.incarnation = incarnation
 		t.stalled = false
+		t.ring.limit = t.hub.ringBytes()
 		for i := range events {
 			frame = t.hub.encode(frame[:0], &events[i], incarnation)
 			t.ring.add(events[i].ID, events[i].Type, frame)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func TestRunMakesAJobOfAProgram(t *testing.T) {
@@ -47,13 +48,29 @@ func TestRunTakesALineThatIsAnEvent(t *testing.T) {
 	}
 }
 
+// cancelOnceKnown asks a job to stop whose program runs, but whose first event
+// may still be on its way.
+func cancelOnceKnown(t *testing.T, env []string, job string, flags ...string) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		r := tidings(t, env, "", append([]string{"cancel", job}, flags...)...)
+		switch {
+		case r.code == 0:
+			return
+		case !strings.Contains(r.err, "unknown job") || time.Now().After(deadline):
+			t.Fatalf("cancel: exit code %d\n%s", r.code, r.err)
+		}
+	}
+}
+
 func TestCancelStopsTheProgramAndAllItStarted(t *testing.T) {
 	env := serve(t)
 	// The inner shell ends only by the signal that its group gets.
 	script := `sh -c 'trap "echo inner stops; exit 0" TERM; echo begun; while :; do sleep 0.02; done' & trap 'wait; exit 9' TERM; wait`
 	run := start(t, env, "run", "-q", "--job", "job", "--grace", "30s", "--", "sh", "-c", script)
 	run.until("begun")
-	ok(t, env, "", "cancel", "job", "--reason", "enough", "--by", "me")
+	cancelOnceKnown(t, env, "job", "--reason", "enough", "--by", "me")
 	run.until("inner stops")
 	if code := run.end(); code != 9 {
 		t.Errorf("exit code %d, want that of the program, 9\n%s", code, run.err)
@@ -71,7 +88,7 @@ func TestCancelKillsAProgramThatDoesNotStop(t *testing.T) {
 	env := serve(t)
 	run := start(t, env, "run", "-q", "--job", "job", "--grace", "50ms", "--", "sh", "-c", `trap "" TERM; echo begun; while :; do sleep 0.02; done`)
 	run.until("begun")
-	ok(t, env, "", "cancel", "job")
+	cancelOnceKnown(t, env, "job")
 	if code := run.end(); code != 128+9 {
 		t.Errorf("exit code %d, want 137\n%s", code, run.err)
 	}

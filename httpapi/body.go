@@ -232,7 +232,7 @@ func (s *Server) writeLong(w http.ResponseWriter, p []byte) error {
 	control := http.NewResponseController(w)
 	defer hurry(s.drain, control.SetWriteDeadline)()
 	for len(p) > 0 {
-		_ = control.SetWriteDeadline(time.Now().Add(s.limits.WriteTimeout)) // not every server has deadlines
+		_ = writeBy(s.drain, time.Now().Add(s.limits.WriteTimeout), control.SetWriteDeadline) // not every server has deadlines
 		n, err := w.Write(p[:min(len(p), writePiece)])
 		if err != nil {
 			return err

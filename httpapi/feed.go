@@ -62,7 +62,7 @@ func (s *Server) serveFeed(w http.ResponseWriter, r *http.Request) error {
 	}
 	v := &feedView{
 		s: s, feed: feed, may: caller(r), types: typesOf(q["type"]), jobs: typesOf(q["job"]),
-		to: &responseSink{w: w, control: http.NewResponseController(w), timeout: s.limits.WriteTimeout},
+		to: &responseSink{w: w, control: http.NewResponseController(w), drain: s.drain, timeout: s.limits.WriteTimeout},
 	}
 	ctx, cancel := v.may.bound(r.Context())
 	defer cancel()

@@ -132,6 +132,16 @@ func hurry(drain context.Context, setDeadline func(time.Time) error) func() {
 	return func() { stop() }
 }
 
+// writeBy sets the deadline of a write that begins. It looks at drain after it
+// has: else it might take back what hurry has just set.
+func writeBy(drain context.Context, at time.Time, setDeadline func(time.Time) error) error {
+	err := setDeadline(at)
+	if soon := time.Now().Add(hurryTime); drain.Err() != nil && soon.Before(at) {
+		err = setDeadline(soon)
+	}
+	return err
+}
+
 // tracker counts requests so that Shutdown can wait for them. A WaitGroup can't
 // be used: requests still arrive while it is waited for.
 type tracker struct {

@@ -222,3 +222,18 @@ func TestShutdownDoesNotWaitForReadersWhoStandStill(t *testing.T) {
 		t.Errorf("Shutdown: %v", err)
 	}
 }
+
+// A write that begins while the node goes down does not take its hurry back.
+func TestAWriteThatBeginsAtShutdownIsHurried(t *testing.T) {
+	t.Parallel()
+	drain, goDown := context.WithCancel(t.Context())
+	goDown()
+	var deadline time.Time
+	set := func(at time.Time) error { deadline = at; return nil }
+	if err := writeBy(drain, time.Now().Add(time.Hour), set); err != nil || time.Until(deadline) > hurryTime {
+		t.Errorf("the deadline is %v away, %v; want at most %v", time.Until(deadline), err, hurryTime)
+	}
+	if err := writeBy(t.Context(), time.Now().Add(time.Hour), set); err != nil || time.Until(deadline) < time.Minute {
+		t.Errorf("before, the deadline is %v away, %v; want about an hour", time.Until(deadline), err)
+	}
+}

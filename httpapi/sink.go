@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 // connSink writes to a taken-over connection.
 type connSink struct {
 	conn     net.Conn
+	drain    context.Context // done when the node goes down
 	timeout  time.Duration
 	deadline time.Time
 	calm     func() // takes back what hurries the connection at a shutdown
@@ -24,7 +26,7 @@ func (s *connSink) close() {
 }
 
 func (s *connSink) write(p []byte) error {
-	if err := refresh(&s.deadline, s.timeout, s.conn.SetWriteDeadline); err != nil {
+	if err := refresh(s.drain, &s.deadline, s.timeout, s.conn.SetWriteDeadline); err != nil {
 		return err
 	}
 	_, err := s.conn.Write(p)
@@ -46,12 +48,13 @@ func (s *connSink) gone() bool {
 type responseSink struct {
 	w        http.ResponseWriter
 	control  *http.ResponseController
+	drain    context.Context // done when the node goes down
 	timeout  time.Duration
 	deadline time.Time
 }
 
 func (s *responseSink) write(p []byte) error {
-	err := refresh(&s.deadline, s.timeout, s.control.SetWriteDeadline)
+	err := refresh(s.drain, &s.deadline, s.timeout, s.control.SetWriteDeadline)
 	if err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
@@ -66,11 +69,11 @@ func (s *responseSink) gone() bool { return false }
 
 // refresh moves a write deadline on, but only if it has come half as near as it
 // may: setting it costs, and most writes take no time.
-func refresh(deadline *time.Time, timeout time.Duration, set func(time.Time) error) error {
+func refresh(drain context.Context, deadline *time.Time, timeout time.Duration, set func(time.Time) error) error {
 	now := time.Now()
 	if deadline.Sub(now) > timeout/2 {
 		return nil
 	}
 	*deadline = now.Add(timeout)
-	return set(*deadline)
+	return writeBy(drain, *deadline, set)
 }

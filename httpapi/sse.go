@@ -123,7 +123,7 @@ func (s *streams) serve(w http.ResponseWriter, r *http.Request, jobID string) er
 	defer hurry(s.drain, http.NewResponseController(w).SetWriteDeadline)()
 	ctx, cancel := caller(r).bound(r.Context())
 	defer cancel()
-	s.pump(ctx, &responseSink{w: w, control: http.NewResponseController(w), timeout: s.writeTimeout}, jobID, v)
+	s.pump(ctx, &responseSink{w: w, control: http.NewResponseController(w), drain: s.drain, timeout: s.writeTimeout}, jobID, v)
 	return nil
 }
 
@@ -168,7 +168,7 @@ func (s *streams) takeOver(conn net.Conn, h http.Header, jobID string, v *hub.Vi
 	_ = h.Write(head) // a Builder does not fail
 	head.WriteString("\r\n")
 	ctx, cancel := who.bound(context.Background())
-	to := &connSink{conn: conn, timeout: s.writeTimeout, release: cancel}
+	to := &connSink{conn: conn, drain: s.drain, timeout: s.writeTimeout, release: cancel}
 	to.calm = hurry(s.drain, conn.SetWriteDeadline)
 	s.wg.Go(func() {
 		defer to.close()

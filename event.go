@@ -161,8 +161,8 @@ func ValidateJobID(id string) error {
 		reason = fmt.Sprintf("%d bytes long; at most %d are allowed", len(id), MaxJobIDBytes)
 	case !utf8.ValidString(id):
 		reason = "not valid UTF-8"
-	case id == "." || id == "..":
-		reason = "\".\" and \"..\" can't stand in a URL path"
+	case id == "." || id == ".." || id == "/":
+		reason = "\".\", \"..\" and \"/\" can't stand in a URL path"
 	default:
 		for _, r := range id {
 			if r == '{' || r == '}' || r < 0x20 || (r >= 0x7f && r < 0xa0) {

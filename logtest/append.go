@@ -176,7 +176,7 @@ func appendJobIDs(e *env) {
 			e.Errorf("job %q calls itself %q", job, got)
 		}
 	}
-	for _, job := range []string{"", ".", "..", "a{b", "a}b", "a\nb", "a\x00b", "a\u0085b", "\xff", longest + "x"} {
+	for _, job := range []string{"", ".", "..", "/", "a{b", "a}b", "a\nb", "a\x00b", "a\u0085b", "\xff", longest + "x"} {
 		err := e.refused(job, tidings.Batch{Events: notes(0, 1)})
 		wantType[*tidings.InvalidError](e, fmt.Sprintf("append to %.20q", job), err)
 		for method, call := range methods(e.store, job) {

@@ -84,12 +84,12 @@ func (s *Server) append(ctx context.Context, jobID string, b tidings.Batch) (tid
 func writeReceipt(w http.ResponseWriter, b *tidings.Batch, r *tidings.Receipt) error {
 	h := w.Header()
 	setProducer(h, b.Producer)
+	if b.Events[len(b.Events)-1].Terminal() {
+		h.Set("Stream-Closed", "true")
+	}
 	if r.Duplicate {
 		out := append([]byte(`{"duplicate":true,"last_id":"`), r.LastID.String()...)
 		return writeBytes(w, http.StatusOK, contentTypeJSON, appendIncarnation(append(out, '"'), r.Incarnation))
-	}
-	if b.Events[len(b.Events)-1].Terminal() {
-		h.Set("Stream-Closed", "true")
 	}
 	out := appendIDs(make([]byte, 0, 128+24*len(r.IDs)), r.IDs)
 	out = append(r.LastID.Append(append(out, `,"last_id":"`...)), '"')

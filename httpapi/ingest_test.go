@@ -120,3 +120,17 @@ func TestDroppedEventsAreCounted(t *testing.T) {
 }
 
 var _ tidings.Store = (*gatedStore)(nil)
+
+// Whoever repeats the batch that ended a job learns that it did.
+func TestARepeatedEndSaysThatTheJobIsClosed(t *testing.T) {
+	t.Parallel()
+	a := serve(t, nil)
+	for _, status := range []int{http.StatusCreated, http.StatusOK} {
+		got := a.do("POST", "/v1/jobs/j/events", `{"event_type":"done"}`,
+			"Content-Type", "application/json", "Producer-Id", "w", "Producer-Epoch", "0", "Producer-Seq", "0")
+		wantStatus(t, got, status)
+		if got.header.Get("Stream-Closed") != "true" {
+			t.Errorf("%d %v; want Stream-Closed: true", status, got.header)
+		}
+	}
+}

@@ -17,7 +17,7 @@ import (
 //	url: https://tidings.example.com
 //	serve:
 //	  addr: 127.0.0.1:9000
-//	  retention: 24h
+//	  keep-for: 24h
 //
 // A flag on the command line comes first, then its environment variable, then
 // the file. A key that names no flag is an error.

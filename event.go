@@ -141,11 +141,11 @@ func (e *Event) Terminal() bool {
 	case TypeDone, TypeCancelled:
 		return true
 	case TypeError:
-		var d struct {
-			Fatal bool `json:"fatal"`
-		}
+		// A map, not a struct: that would take "Fatal" for "fatal", which readers
+		// in other languages do not.
+		var d map[string]json.RawMessage
 		_ = json.Unmarshal(e.Data, &d) // data of another shape is not fatal
-		return d.Fatal
+		return string(d["fatal"]) == "true"
 	}
 	return false
 }

@@ -68,7 +68,7 @@ func TestTerminal(t *testing.T) {
 		}
 	}
 	for _, e := range []tidings.Event{
-		{Type: "error"}, event("error", `{}`), event("error", `{"fatal":false}`), event("error", `{"fatal":null}`),
+		{Type: "error"}, event("error", `{}`), event("error", `{"fatal":false}`), event("error", `{"fatal":null}`), event("error", `{"Fatal":true}`),
 		event("error", `{"fatal":"true"}`), event("error", `{"fatal":1}`), event("error", `"fatal"`), event("error", `[{"fatal":true}]`),
 		event("error", `{"error":{"fatal":true}}`), event("custom", `{"fatal":true}`), event("task_failed", `{"fatal":true}`),
 		event("task_completed", `{}`), event("Done", `{}`), event("cancel_requested", `{}`),

@@ -2,11 +2,13 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"tidings/internal/redistest"
+	"tidings/wire"
 )
 
 // clientsOf counts the connections that Redis has, but for the one that asks.
@@ -152,4 +154,45 @@ func TestBridge(t *testing.T) {
 	if err != nil || !strings.Contains(fmt.Sprint(message), `"event":"custom"`) {
 		t.Errorf("an old viewer got %v: %v", message, err)
 	}
+}
+
+// A stream that others delete and write again is another log: a viewer who
+// watches is told, and gets the new one from its start.
+func TestStreamIsDeletedAndWrittenAgain(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Server(t)
+	s := serve(t, "--redis", redis.URL())
+	ctx := testContext(t, time.Minute)
+	for range 3 {
+		redis.CLI("XADD", "job_events:job", "*", "event_type", "first")
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.viewer("job").url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Accept", wire.ContentTypeSSE)
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	r := wire.NewSSEReader(resp.Body, 1<<20)
+	next := func(want string) wire.Message {
+		t.Helper()
+		m, err := r.Next()
+		if err != nil || m.Event != want {
+			t.Fatalf("the viewer is told %q %s, want %q: %v", m.Event, m.Data, want, err)
+		}
+		return m
+	}
+	last := ""
+	for range 3 {
+		last = next("first").ID
+	}
+	again := fmt.Sprintf("%d-0", time.Now().UnixMilli()-5000) // as by a clock that is behind
+	redis.CLI("EVAL", `redis.call('DEL', KEYS[1]); return redis.call('XADD', KEYS[1], ARGV[1], 'event_type', 'second')`, "1", "job_events:job", again)
+	if m := next("rewound"); !strings.Contains(string(m.Data), `"last_id":"`+again+`"`) || !strings.Contains(string(m.Data), `"after":"`+last+`"`) {
+		t.Errorf("rewound %s, want after %s and the last ID %s", m.Data, last, again)
+	}
+	next("second")
 }

@@ -28,7 +28,8 @@ type topic struct {
 	mu          sync.RWMutex
 	ring        ring
 	incarnation string
-	life        int // grows when the log was rewound
+	life        int                   // grows when the log was rewound
+	rewound     *tidings.RewoundError // how, the last time
 	ended       bool
 	deleted     bool
 	broken      error // the store was closed
@@ -198,6 +199,7 @@ func (t *topic) restart(err error) bool {
 		t.hub.pages.drop(t)
 		t.change(func() {
 			t.life++
+			t.rewound = rewound
 			t.incarnation = rewound.Incarnation
 			t.ring.clear(tidings.ID{})
 		})

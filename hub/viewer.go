@@ -167,11 +167,10 @@ func (v *Viewer) look() (d Delivery, wake <-chan struct{}, found bool) {
 		return Delivery{Notice: NoticeDeleted}, nil, true
 	case v.life != t.life:
 		v.life = t.life
-		was := tidings.Cursor{ID: v.cursor}
+		told := *t.rewound
+		told.Cursor.ID = v.cursor // the viewer's own place in the log that was
 		v.cursor = tidings.ID{}
-		return Delivery{Notice: NoticeRewound, Rewind: &tidings.RewoundError{
-			JobID: t.jobID, Cursor: was, Last: t.ring.last, Incarnation: t.incarnation,
-		}}, nil, true
+		return Delivery{Notice: NoticeRewound, Rewind: &told}, nil, true
 	case v.stalled != t.stalled:
 		v.stalled = t.stalled
 		if v.stalled {

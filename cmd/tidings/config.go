@@ -1,11 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
 
 	"github.com/alecthomas/kong"
 	"go.yaml.in/yaml/v3"
@@ -73,7 +78,7 @@ type configFile struct {
 func parseConfig(path string, text []byte) (*configFile, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, syntaxError(path, text, err)
 	}
 	c := &configFile{path: path, global: map[string]*yaml.Node{}, sections: map[string]map[string]*yaml.Node{}, names: map[string]*yaml.Node{}}
 	if len(doc.Content) == 0 {
@@ -112,7 +117,37 @@ func (c *configFile) mapping(node *yaml.Node) (map[string]*yaml.Node, error) {
 }
 
 func (c *configFile) errorAt(node *yaml.Node, format string, args ...any) error {
-	return fmt.Errorf("%s:%d: %s", c.path, node.Line, fmt.Sprintf(format, args...))
+	return &configError{path: c.path, line: node.Line, reason: fmt.Sprintf(format, args...)}
+}
+
+// configError is what is wrong in a line of a config file.
+type configError struct {
+	path   string
+	line   int
+	reason string
+}
+
+func (e *configError) Error() string { return fmt.Sprintf("%s:%d: %s", e.path, e.line, e.reason) }
+
+// yamlLine is how the YAML package names a line. For the first it names none.
+var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+
+// syntaxError says where a file is no YAML. What people can't see is looked for
+// first: a tab, which YAML takes for no indentation.
+func syntaxError(path string, text []byte, err error) error {
+	n := 0
+	for line := range bytes.Lines(text) {
+		n++
+		if indent := line[:len(line)-len(bytes.TrimLeft(line, " \t"))]; bytes.ContainsRune(indent, '\t') {
+			return &configError{path, n, "a tab indents this line; YAML wants spaces"}
+		}
+	}
+	said := yamlLine.FindStringSubmatch(err.Error())
+	if said == nil {
+		return &configError{path, 1, err.Error()}
+	}
+	line, _ := strconv.Atoi(said[1]) // none is the first
+	return &configError{path, max(line, 1), strings.TrimPrefix(err.Error(), said[0])}
 }
 
 // Validate implements [kong.Resolver]: every key must name a flag.
@@ -170,7 +205,42 @@ func (c *configFile) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag
 	if !ok || node.Tag == "!!null" {
 		return nil, nil
 	}
-	return c.value(node)
+	value, err := c.value(node)
+	if err != nil {
+		return nil, err
+	}
+	if err := tryFlag(flag, value); err != nil {
+		return nil, c.errorAt(node, "%s: %v", keyOf(parent, flag), err)
+	}
+	return value, nil
+}
+
+// keyOf is where the flag stands in the file.
+func keyOf(parent *kong.Path, flag *kong.Flag) string {
+	if parent.Command == nil {
+		return flag.Name
+	}
+	return parent.Command.Name + "." + flag.Name
+}
+
+// tryFlag reports whether the flag takes the value. Kong would find out, too,
+// but knows of no file.
+func tryFlag(flag *kong.Flag, value any) error {
+	target := reflect.New(flag.Target.Type()).Elem()
+	switch target.Kind() {
+	case reflect.Pointer:
+		target.Set(reflect.New(target.Type().Elem()))
+	case reflect.Map:
+		target.Set(reflect.MakeMap(target.Type()))
+	}
+	scan := kong.Scan().PushTyped(value, kong.FlagValueToken)
+	if err := flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: scan}, target); err != nil {
+		return err
+	}
+	if text := fmt.Sprint(target); flag.Enum != "" && !flag.EnumMap()[text] {
+		return fmt.Errorf("%q is none of %s", text, strings.Join(flag.EnumSlice(), ", "))
+	}
+	return nil
 }
 
 // value gives a scalar as the text that would stand on the command line, and a

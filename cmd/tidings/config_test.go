@@ -61,9 +61,13 @@ func TestConfigFileWithAMistakeNamesItsLine(t *testing.T) {
 		"url: http://127.0.0.1:1\nserv:\n  addr: x\n": "config.yaml:3: \"serv\" is no command",
 		"jobs:\n  limit: 3\n  limits: 4\n":            "config.yaml:3: \"limits\" is no flag of \"tidings jobs\"",
 		"color: never\nlimit: 3\n":                    "config.yaml:2: \"limit\" is no flag that every command has",
-		"jobs:\n  limit: [1\n":                        "config.yaml",
+		"jobs:\n  limit: [1\n":                        "config.yaml:",
 		"jobs:\n  limit: 3\n  limit: 4\n":             "config.yaml:3: \"limit\" is set twice",
-		"jobs:\n  limit: many\n":                      "many",
+		"jobs:\n  limit: many\n":                      "config.yaml:2: jobs.limit: ",
+		"jobs:\n  quiet: perhaps\n":                   "config.yaml:2: jobs.quiet: ",
+		"\ncolor: purple\n":                           "config.yaml:2: color: \"purple\" is none of auto, always, never",
+		"jobs:\n\tlimit: 3\n":                         "config.yaml:2: a tab",
+		"url: @\n":                                    "config.yaml:1: found",
 		"- a\n":                                       "config.yaml:1: a mapping",
 		"jobs:\n  status:\n    - running: 1\n":        "config.yaml:3: a list of plain values",
 	} {
@@ -71,6 +75,10 @@ func TestConfigFileWithAMistakeNamesItsLine(t *testing.T) {
 		if r := tidings(t, nil, "", "jobs", "--config", file); r.code != 2 || !strings.Contains(r.err, want) {
 			t.Errorf("%q: exit code %d, %q; want %q", text, r.code, r.err, want)
 		}
+	}
+	file := writeFile(t, "config.yaml", "serve: {keep-for: 3 fortnights}\n")
+	if r := tidings(t, nil, "", "serve", "--config", file); r.code != 2 || !strings.HasPrefix(r.err, "tidings: "+file+":1: serve.keep-for: ") {
+		t.Errorf("a wrong duration: %d %q", r.code, r.err)
 	}
 	if r := tidings(t, nil, "", "jobs", "--config", "/no/such/file"); r.code != 2 || !strings.Contains(r.err, "can't read the config file") {
 		t.Errorf("a missing file: %d %q", r.code, r.err)

@@ -41,6 +41,10 @@ func isCancelled(err error) bool { return errors.Is(err, context.Canceled) }
 
 // reportUsage explains a command line that can't be understood.
 func reportUsage(w io.Writer, err error) int {
+	if config, ok := errors.AsType[*configError](err); ok {
+		fmt.Fprintf(w, "tidings: %v\n", config) // without the flag: it was not given on the command line
+		return exitError
+	}
 	fmt.Fprintf(w, "tidings: %v\n", err)
 	var parse *kong.ParseError
 	command := "tidings"

@@ -222,7 +222,7 @@ func TestLateViewersOfALongJob(t *testing.T) {
 	})
 }
 
-// A viewer who stops reading holds up nobody, and has missed nothing when it
+// A viewer who reads nothing for 30 seconds holds up nobody, and has missed nothing when it
 // reads on.
 func TestStalledViewer(t *testing.T) {
 	t.Parallel()
@@ -237,7 +237,8 @@ func TestStalledViewer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer stalled.Body.Close() // and nothing is read for now
+		defer stalled.Body.Close() // and nothing is read for 30 seconds
+		reads := time.After(30 * time.Second)
 
 		quick := s.viewer("job")
 		done := make(chan error, 1)
@@ -265,6 +266,7 @@ func TestStalledViewer(t *testing.T) {
 			t.Fatalf("the quick viewer has %d events, want %d: %v", len(quick.ids), len(want), err)
 		}
 
+		<-reads
 		var ids []string
 		r := wire.NewSSEReader(stalled.Body, 1<<20)
 		for {

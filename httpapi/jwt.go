@@ -197,6 +197,9 @@ func publicKey(id string, key crypto.PublicKey) (verifyKey, error) {
 func (v *verifier) identify(ctx context.Context, token string) (*Principal, error) {
 	var claims tokenClaims
 	_, err := v.parser.ParseWithClaims(token, &claims, func(t *jwt.Token) (any, error) {
+		if _, there := t.Header["crit"]; there {
+			return nil, errCritical
+		}
 		id, _ := t.Header["kid"].(string)
 		return v.candidates(ctx, id, t.Method.Alg())
 	})
@@ -239,6 +242,10 @@ func (v *verifier) candidates(ctx context.Context, id, alg string) (any, error) 
 
 var errNoKey = errors.New("no key of this ID and algorithm is known")
 
+// errCritical: the token's header names extensions that must be understood
+// (RFC 7515, section 4.1.11), and none is.
+var errCritical = errors.New("the header has a crit")
+
 // pick takes the keys of the algorithm; if both sides name a key, the names must
 // agree.
 func pick(keys []verifyKey, id, alg string) []verifyKey {
@@ -260,6 +267,8 @@ func tokenProblem(err error) error {
 	}
 	detail := "the token can't be accepted"
 	switch {
+	case errors.Is(err, errCritical):
+		detail = "the token's header demands extensions (crit), and this server understands none; get one without"
 	case errors.Is(err, jwt.ErrTokenExpired):
 		detail = "the token has expired; get a new one"
 	case errors.Is(err, jwt.ErrTokenNotValidYet):

@@ -113,6 +113,17 @@ func TestBadTokens(t *testing.T) {
 	wantStatus(t, get(hs(nil)), http.StatusOK)
 	wantStatus(t, get(sign(t, jwt.SigningMethodEdDSA, private, "", claims(nil))), http.StatusOK)
 
+	// RFC 7515, section 4.1.11: what must be understood, and is not, is refused.
+	critical := func(crit any) string {
+		token := jwt.NewWithClaims(jwt.SigningMethodHS256, claims(nil))
+		token.Header["crit"], token.Header["exp"] = crit, 1
+		text, err := token.SignedString([]byte(testSecret))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+
 	publicPEM, _ := os.ReadFile(config.PublicKeyFile)
 	valid := hs(nil)
 	for name, c := range map[string]struct{ token, detail string }{
@@ -129,6 +140,9 @@ func TestBadTokens(t *testing.T) {
 		// The classic confusion: the public key as an HMAC secret.
 		"public key as secret": {sign(t, jwt.SigningMethodHS256, publicPEM, "", claims(nil)), "signature"},
 		"raw key as secret":    {sign(t, jwt.SigningMethodHS256, []byte(public), "", claims(nil)), "signature"},
+		"critical extension":   {critical([]string{"exp"}), "crit"},
+		"empty crit":           {critical([]string{}), "crit"},
+		"null crit":            {critical(nil), "crit"},
 		"cut":                  {valid[:len(valid)-4], "token"},
 		"changed":              {strings.Replace(valid, ".", ".e", 1), ""},
 		"garbage":              {"a.b.c", "malformed"},

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -48,7 +47,7 @@ func TestDeadWorker(t *testing.T) {
 		ctx := testContext(t, time.Minute)
 		worker := exec.Command(os.Args[0], "-test.run=^TestWorker$", "-test.v")
 		worker.Env = append(os.Environ(), "TIDINGS_TEST_URL="+s.url(), "TIDINGS_TEST_JOB=job")
-		worker.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		dieWithTest(worker)
 		out, err := worker.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)

@@ -93,7 +93,7 @@ func (s *server) start() {
 	s.cmd.Dir = s.t.TempDir() // no config file of the surroundings
 	s.cmd.Stdout = &s.log
 	s.cmd.Stderr = &s.log
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	dieWithTest(s.cmd)
 	err := s.cmd.Start()
 	s.mu.Unlock()
 	if err != nil {

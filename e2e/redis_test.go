@@ -3,7 +3,9 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -195,4 +197,45 @@ func TestStreamIsDeletedAndWrittenAgain(t *testing.T) {
 		t.Errorf("rewound %s, want after %s and the last ID %s", m.Data, last, again)
 	}
 	next("second")
+}
+
+// Nodes over one Redis are alike: a viewer who comes back to another node goes
+// on exactly where it was, whichever node the events were published through.
+func TestViewersMoveBetweenNodes(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Server(t)
+	nodes := []*server{serve(t, "--redis", redis.URL()), serve(t, "--redis", redis.URL())}
+	ctx := testContext(t, 2*time.Minute)
+	want := fill(ctx, t, nodes[0].client(nil), "job", 20)
+
+	var wg sync.WaitGroup
+	viewers := make([]*eventSource, 20)
+	for i := range viewers {
+		viewers[i] = nodes[0].viewer("job")
+		wg.Go(func() {
+			for n := 0; ; n++ {
+				viewers[i].url = nodes[(i+n)%2].viewer("job").url
+				done, err := viewers[i].connect(ctx, 1+(7*i+n)%23)
+				if err != nil {
+					t.Errorf("viewer %d: %v", i, err)
+				}
+				if done || err != nil {
+					return
+				}
+			}
+		})
+	}
+	for n := range 50 {
+		want = append(want, fill(ctx, t, nodes[n%2].client(nil), "job", 5)...)
+	}
+	want = append(want, finish(ctx, t, nodes[1].client(nil), "job"))
+	wg.Wait()
+	for i, v := range viewers {
+		if !slices.Equal(v.ids, want) {
+			t.Errorf("viewer %d has %d events, want %d", i, len(v.ids), len(want))
+		}
+		if len(v.events) > 1 { // but for the end
+			t.Errorf("viewer %d was told %v", i, v.events)
+		}
+	}
 }

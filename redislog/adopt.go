@@ -53,10 +53,9 @@ func (s *Store) look(ctx context.Context, jobID string) (state, error) {
 }
 
 func (s *Store) lookOnce(ctx context.Context, jobID string) (state, error) {
-	stream := s.keys.stream(jobID)
 	reply, err := s.onLog(ctx, lookScript, jobID, newTag()).AsStrSlice()
 	if err != nil {
-		if wrong := wrongType(err, stream); wrong != nil {
+		if wrong := s.wrongType(ctx, err, jobID); wrong != nil {
 			return state{}, wrong
 		}
 		return state{}, err

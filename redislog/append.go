@@ -49,11 +49,11 @@ func (s *Store) append(ctx context.Context, jobID string, b *tidings.Batch) (tid
 	if err != nil {
 		return tidings.Receipt{}, err
 	}
-	stream := s.keys.stream(jobID)
+	keys := []string{s.keys.stream(jobID), s.keys.meta(jobID)}
 	for range adoptTries {
-		reply, err := s.runAppend(ctx, []string{stream, s.keys.meta(jobID)}, args)
+		reply, err := s.runAppend(ctx, keys, args)
 		if err != nil {
-			return tidings.Receipt{}, s.writeError(ctx, "appending", err, stream)
+			return tidings.Receipt{}, s.writeError(ctx, "appending", err, jobID)
 		}
 		if reply[0] != "adopt" {
 			return s.receipt(jobID, b, events, reply)
@@ -62,7 +62,7 @@ func (s *Store) append(ctx context.Context, jobID string, b *tidings.Batch) (tid
 			return tidings.Receipt{}, err
 		}
 	}
-	return tidings.Receipt{}, fmt.Errorf("%w: other publishers write to %s faster than their events can be looked at; nothing was written", tidings.ErrUnavailable, stream)
+	return tidings.Receipt{}, fmt.Errorf("%w: other publishers write to %s faster than their events can be looked at; nothing was written", tidings.ErrUnavailable, keys[0])
 }
 
 // appendArgs gives the events as they will be stored, and the script's
@@ -116,8 +116,8 @@ func (s *Store) runAppend(ctx context.Context, keys, args []string) ([]string, e
 
 // writeError turns the error of a write into one for the caller. Whether it
 // took effect is not known, so it is ErrUnavailable also when the caller gave up.
-func (s *Store) writeError(ctx context.Context, doing string, err error, stream string) error {
-	switch wrong := wrongType(err, stream); {
+func (s *Store) writeError(ctx context.Context, doing string, err error, jobID string) error {
+	switch wrong := s.wrongType(ctx, err, jobID); {
 	case wrong != nil:
 		return wrong
 	case isUnavailable(err):

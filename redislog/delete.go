@@ -33,7 +33,7 @@ func (s *Store) delete(ctx context.Context, jobID, incarnation string) error {
 		return tidings.ErrUnknownJob
 	}
 	if err != nil {
-		return s.writeError(ctx, "deleting", err, s.keys.stream(jobID))
+		return s.writeError(ctx, "deleting", err, jobID)
 	}
 	s.stats.deleted.Add(1)
 	s.watches.check(jobID)

@@ -94,7 +94,8 @@ func TestURLs(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", url, diff)
 		}
 	}
-	for _, url := range []string{"", "localhost:6379", "http://h", "redis://", "redis://h/db", "redis://h1,,h2", "redis-sentinel://h", "redis://h/-1"} {
+	for _, url := range []string{"", "localhost:6379", "http://h", "redis://", "redis://h/db", "redis://h1,,h2", "redis-sentinel://h", "redis://h/-1",
+		"redis://h?cluter=true", "redis://h?db=1&Cluster=true", "redis://h?cluster=flase", "rediss://h?skip_verify=yes", "redis://h?db=1;cluster=true"} {
 		_, err := parseURL(url)
 		if _, ok := err.(*tidings.InvalidError); !ok {
 			t.Errorf("%q: %v; want an *InvalidError", url, err)

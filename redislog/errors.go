@@ -1,6 +1,7 @@
 package redislog
 
 import (
+	"context"
 	"errors"
 	"strings"
 
@@ -62,13 +63,21 @@ func transient(err error) bool {
 	return false
 }
 
-// wrongType turns the error of a key that holds something else than a stream
-// into one that names the job.
-func wrongType(err error, key string) error {
-	if reply, ok := rueidis.IsRedisErr(err); ok && strings.Contains(reply.Error(), "WRONGTYPE") {
-		return &tidings.InvalidError{Field: "job_id", Reason: "the Redis key " + key + " holds something that is not a stream"}
+// wrongType turns the error of a key of another type into one that names the
+// key, for which it asks Redis again; nil: it is another error.
+func (s *Store) wrongType(ctx context.Context, err error, jobID string) error {
+	reply, ok := rueidis.IsRedisErr(err)
+	if !ok || !strings.Contains(reply.Error(), "WRONGTYPE") {
+		return nil
 	}
-	return nil
+	stream, meta := s.keys.stream(jobID), s.keys.meta(jobID)
+	for _, key := range []struct{ name, want string }{{stream, "stream"}, {meta, "hash"}} {
+		is, err := s.do(ctx, s.client.B().Type().Key(key.name).Build()).ToString()
+		if err == nil && is != key.want && is != "none" {
+			return &tidings.InvalidError{Field: "job_id", Reason: "the Redis key " + key.name + " holds a " + is + "; a " + key.want + " belongs there"}
+		}
+	}
+	return &tidings.InvalidError{Field: "job_id", Reason: "one of the Redis keys " + stream + " (a stream) and " + meta + " (a hash) holds something else"}
 }
 
 // errBusy: the log changed under every try to read it.

@@ -187,4 +187,36 @@ func TestAKeyThatIsNoStream(t *testing.T) {
 	if _, err = s.Read(within(t), "job", tidings.Query{}); err == nil {
 		t.Error("read: want an error")
 	}
+	err = s.Delete(within(t), "job")
+	if _, ok := err.(*tidings.InvalidError); !ok {
+		t.Errorf("delete: %v; want an *InvalidError", err)
+	}
+	if text := r.CLI("GET", "job_events:job"); text != "text" {
+		t.Errorf("the key of somebody else holds %q now; want it as it was", text)
+	}
+}
+
+// The error is about the key that is wrong, which may be the companion's.
+func TestAWrongKeyIsNamed(t *testing.T) {
+	t.Parallel()
+	r := redistest.Server(t)
+	s := open(t, r.URL())
+	r.CLI("SET", "{job_events:m}:meta", "text")
+	xadd(t, r.Dial(), "m", "custom", "{}")
+	r.CLI("HSET", "job_events:s", "field", "value")
+	for job, want := range map[string]string{
+		"m": "the Redis key {job_events:m}:meta holds a string; a hash belongs there",
+		"s": "the Redis key job_events:s holds a hash; a stream belongs there",
+	} {
+		_, appendErr := s.Append(within(t), job, tidings.Batch{Events: []tidings.Event{note(0)}})
+		_, readErr := s.Read(within(t), job, tidings.Query{})
+		_, jobErr := s.Job(within(t), job)
+		_, followErr := s.Follow(within(t), job, tidings.Cursor{})
+		lease := s.Heartbeat(within(t), job, tidings.Lease{TTL: time.Minute})
+		for what, err := range map[string]error{"append": appendErr, "read": readErr, "job": jobErr, "follow": followErr, "heartbeat": lease, "delete": s.Delete(within(t), job)} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s of %s: %v; want %q", what, job, err, want)
+			}
+		}
+	}
 }

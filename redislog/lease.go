@@ -33,7 +33,7 @@ func (s *Store) Heartbeat(ctx context.Context, jobID string, l tidings.Lease) er
 	for range adoptTries {
 		reply, err := s.onLog(ctx, heartbeatScript, jobID, args...).AsStrSlice()
 		if err != nil {
-			return s.writeError(ctx, "renewing a lease", err, s.keys.stream(jobID))
+			return s.writeError(ctx, "renewing a lease", err, jobID)
 		}
 		switch reply[0] {
 		case "ok":

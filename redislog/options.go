@@ -4,8 +4,10 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -178,7 +180,10 @@ func parseURL(text string) (rueidis.ClientOption, error) {
 	if err != nil {
 		return invalid("can't be read; check the escaping of user, password and parameters")
 	}
-	q := u.Query()
+	q, err := parameters(u.RawQuery)
+	if err != nil {
+		return opt, err
+	}
 	sentinel := strings.HasSuffix(scheme, "-sentinel")
 	path := strings.Trim(u.Path, "/")
 	opt.Sentinel.MasterSet = q.Get("sentinel_master")
@@ -223,6 +228,32 @@ func parseURL(text string) (rueidis.ClientOption, error) {
 		opt.ForceSingleClient = true
 	}
 	return opt, nil
+}
+
+// parameterNames are those that a URL may have; true: only true or false.
+var parameterNames = map[string]bool{"cluster": true, "db": false, "sentinel_master": false, "sentinel_password": false, "sentinel_user": false, "skip_verify": true}
+
+// parameters reads those of the URL. A misspelt one is refused: it would
+// quietly mean nothing.
+func parameters(query string) (url.Values, error) {
+	invalid := func(format string, args ...any) (url.Values, error) {
+		return nil, &tidings.InvalidError{Field: "redis URL", Reason: fmt.Sprintf(format, args...)}
+	}
+	q, err := url.ParseQuery(query)
+	if err != nil { // it may hold a password and is not told
+		return invalid("has parameters that can't be read; they look like ?name=value&name=value")
+	}
+	for name := range q {
+		isBool, known := parameterNames[name]
+		value := q.Get(name)
+		switch {
+		case !known:
+			return invalid("has the unknown parameter %.32q; there are %s", name, strings.Join(slices.Sorted(maps.Keys(parameterNames)), ", "))
+		case isBool && value != "true" && value != "false":
+			return invalid("has %.32q where %s needs true or false", value, name)
+		}
+	}
+	return q, nil
 }
 
 func addresses(hosts, port string) ([]string, error) {

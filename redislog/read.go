@@ -149,7 +149,7 @@ func (s *Store) lookAndRead(ctx context.Context, jobID string, r *span, count in
 			}
 		}
 		if err != nil {
-			if wrong := wrongType(err, stream); wrong != nil {
+			if wrong := s.wrongType(ctx, err, jobID); wrong != nil {
 				err = wrong
 			}
 			return state{}, nil, err

@@ -183,7 +183,7 @@ func (s *Store) trim(ctx context.Context, jobID, keep, first string) error {
 	for {
 		reply, err := s.onLog(ctx, trimScript, jobID, args...).AsIntSlice()
 		if err != nil {
-			return s.writeError(ctx, "trimming", err, s.keys.stream(jobID))
+			return s.writeError(ctx, "trimming", err, jobID)
 		}
 		if reply[0] > 0 {
 			s.stats.trimmed.Add(reply[0])

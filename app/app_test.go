@@ -97,6 +97,26 @@ func TestServesEitherStore(t *testing.T) {
 	}
 }
 
+// What is wrong with Redis' settings is told once at the start, and nothing that
+// is right a moment later.
+func TestWarningsOfRedisAtTheStart(t *testing.T) {
+	t.Parallel()
+	for setting, want := range map[string]int{"yes": 0, "no": 1} {
+		var log strings.Builder
+		logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		a, err := app.Start(t.Context(), app.Config{Addr: "127.0.0.1:0", RedisURL: redistest.Server(t, "--appendonly", setting).URL(), Logger: logger})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if n := strings.Count(log.String(), "level=WARN"); n != want {
+			t.Errorf("appendonly %s: %d warnings, want %d:\n%s", setting, n, want, log.String())
+		}
+	}
+}
+
 // What was acknowledged before a stop is there after the next start.
 func TestRestartKeepsEvents(t *testing.T) {
 	t.Parallel()

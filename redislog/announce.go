@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/redis/rueidis"
 
@@ -220,6 +221,20 @@ func (a *announcements) reconnect() {
 	defer a.mu.Unlock()
 	for _, sub := range a.subs {
 		sub.reset()
+	}
+}
+
+// firstWait is how long a store's opening waits for its subscriptions, which
+// are mostly there in a few milliseconds. Nothing depends on them but speed.
+const firstWait = 250 * time.Millisecond
+
+// awaitFirst waits until the announcements are heard, so that the first look at
+// the store's health does not find fault with what is only beginning.
+func (a *announcements) awaitFirst(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, firstWait)
+	defer cancel()
+	for a.deaf() > 0 && wait(ctx, a.s.ctx.Done(), time.Millisecond) {
+		continue
 	}
 }
 

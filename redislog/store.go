@@ -45,7 +45,8 @@ type Store struct {
 var _ tidings.Store = (*Store)(nil)
 
 // Open connects to Redis and starts the store's background work, which ends
-// with Close. ctx bounds the connecting only. Errors: a [*tidings.InvalidError]
+// with Close. ctx bounds the connecting only. What the servers' settings weaken
+// is not looked at here: [Store.Health] tells. Errors: a [*tidings.InvalidError]
 // for options that can't be used, or one that is [tidings.ErrUnavailable].
 func Open(ctx context.Context, opts Options) (*Store, error) {
 	if err := opts.withDefaults(); err != nil {
@@ -71,6 +72,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		return nil, err
 	}
 	s.start()
+	s.live.awaitFirst(ctx)
 	return s, nil
 }
 
@@ -104,7 +106,7 @@ func newNodeName() string {
 	return hex.EncodeToString(random[:])
 }
 
-// prepare learns what the servers can do and warns of what they are set to.
+// prepare learns what the servers can do.
 func (s *Store) prepare(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
@@ -120,10 +122,6 @@ func (s *Store) prepare(ctx context.Context) error {
 	}
 	if s.opts.Durability.usesAOF() && !known(1) {
 		return &tidings.InvalidError{Field: "durability", Reason: "the server has no WAITAOF (Redis 7.2); use appendfsync always, or WAIT for replicas"}
-	}
-	health := s.Health(ctx)
-	for _, warning := range health.Warnings {
-		s.log.Warn("redis: "+warning, "mode", s.client.Mode())
 	}
 	return nil
 }

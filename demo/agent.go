@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"tidings"
@@ -61,6 +62,7 @@ type agent struct {
 	warn   func(msg string, args ...any)
 
 	messages []Message
+	replies  int // that the model gave
 	story    story
 	files    int
 }
@@ -71,7 +73,7 @@ func (a *agent) run(ctx context.Context) (output map[string]any, err error) {
 	ctx, root := a.job.PhaseWith(ctx, tidings.RunInfo{Name: "folder study", Kind: "agent",
 		Input: map[string]any{"folder": a.folder.name, "report": label(a.report), "model": a.model.Name()}})
 	defer func() { root.End(err) }()
-	root.Progress(0, a.model.About())
+	root.Progress(0, a.model.Plan())
 	if err := a.study(ctx); err != nil {
 		return nil, err
 	}
@@ -151,6 +153,9 @@ func (a *agent) converse(ctx context.Context, phase string) (string, error) {
 func (a *agent) ask(ctx context.Context, phase string) (Reply, error) {
 	request := Request{Phase: phase, Messages: a.messages, Tools: toolSpecs(phaseTools[phase]...)}
 	reply, err := a.askOnce(ctx, request)
+	if err == nil {
+		a.replies++
+	}
 	if err == nil || ctx.Err() != nil {
 		return reply, err
 	}
@@ -158,7 +163,11 @@ func (a *agent) ask(ctx context.Context, phase string) (Reply, error) {
 		return Reply{}, err
 	}
 	a.warn("the model failed; the built-in rules go on", "error", err)
-	a.story.about = append(a.story.about, fmt.Sprintf("Then %s, so built-in rules, which are no language model, did the rest.", err))
+	if a.replies == 0 { // it has done nothing, and seen nothing of the files
+		a.story.about = []string{fmt.Sprintf("A language model was asked, but %s. So no language model was used: built-in rules chose the tools and filled in the sentences.", strings.TrimSuffix(err.Error(), "."))}
+	} else {
+		a.story.about = append(a.story.about, fmt.Sprintf("Then %s, so built-in rules, which are no language model, did the rest.", err))
+	}
 	a.model = &Rules{Pace: a.pace}
 	return a.askOnce(ctx, request)
 }

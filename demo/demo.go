@@ -46,6 +46,7 @@ type Result struct {
 	Report string         // absolute path of the report; empty if there is none
 	Moved  bool           // the report is not at the asked-for name, which is somebody's own file
 	Model  string         // that wrote the last sentence
+	About  []string       // the models that took part, one or two sentences each
 	Files  int            // studied
 	Took   time.Duration
 }
@@ -68,7 +69,7 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	})
 	output, err := a.run(a.job.Context())
 	result := Result{JobID: cfg.JobID, Status: tidings.StatusCompleted, Report: a.report, Moved: a.report != want,
-		Model: a.model.Name(), Files: a.files, Took: time.Since(start)}
+		Model: a.model.Name(), About: a.story.about, Files: a.files, Took: time.Since(start)}
 	if err != nil {
 		result.Status, result.Report, result.Moved = tidings.StatusFailed, "", false
 		err = asCancelled(ctx, err)

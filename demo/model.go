@@ -12,7 +12,9 @@ import (
 type Model interface {
 	// Name is what events and the report call the model.
 	Name() string
-	// About says in one plain sentence what the model is and where it runs.
+	// Plan says in one plain sentence, before a study, what the model is for and
+	// where it runs; About says after it what the model did.
+	Plan() string
 	About() string
 	// Reply continues the conversation. It calls delta with each piece of text
 	// as it comes; Text is all of them. It returns soon after ctx ends.

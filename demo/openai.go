@@ -52,6 +52,11 @@ const maxReplyBytes = 256 << 10
 // Name implements [Model].
 func (m *OpenAI) Name() string { return cmp.Or(m.Model, DefaultOpenAIModel) }
 
+// Plan implements [Model].
+func (m *OpenAI) Plan() string {
+	return fmt.Sprintf("The language model %s at %s will choose the tools and write the sentences; excerpts of the folder's files will be sent there.", m.Name(), m.host())
+}
+
 // About implements [Model].
 func (m *OpenAI) About() string {
 	return fmt.Sprintf("The language model %s at %s chose the tools and wrote the sentences; excerpts of the folder's files were sent there.", m.Name(), m.host())

@@ -141,6 +141,17 @@ func TestAModelThatFailsIsReplacedByRules(t *testing.T) {
 	mustNotTell(t, report, events)
 }
 
+// A model that fails at once has written nothing, and nothing was sent to it.
+func TestAModelThatFailsAtOnceIsGivenNoCredit(t *testing.T) {
+	model := chatServer(t, func(w http.ResponseWriter, _ *http.Request, _ chat) { w.WriteHeader(http.StatusUnauthorized) })
+	result, report, events := run(t, demo.Config{Dir: tree(t, project), Model: model, Logger: slog.New(slog.DiscardHandler)})
+	mustContain(t, report, "but the model test-model at 127.0.0.1", "gave no answer: 401 Unauthorized. So no language model was used")
+	if strings.Contains(report, "were sent") || len(result.About) != 1 || !strings.Contains(report, result.About[0]) {
+		t.Errorf("about: %q", result.About)
+	}
+	mustNotTell(t, report, events)
+}
+
 func TestWhatAServerCanGetWrong(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -176,7 +187,7 @@ func TestAServerThatIsNotThere(t *testing.T) {
 	if err == nil || strings.Contains(err.Error(), testKey) || !strings.Contains(err.Error(), demo.DefaultOpenAIModel) {
 		t.Errorf("error: %v", err)
 	}
-	if strings.Contains(model.About(), testKey) {
+	if strings.Contains(model.About()+model.Plan(), testKey) {
 		t.Error("the key is in what the model says of itself")
 	}
 }

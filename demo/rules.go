@@ -21,6 +21,11 @@ type Rules struct {
 // Name implements [Model].
 func (*Rules) Name() string { return "rules" }
 
+// Plan implements [Model].
+func (*Rules) Plan() string {
+	return "No language model will be used: built-in rules choose the tools and fill in the sentences."
+}
+
 // About implements [Model].
 func (*Rules) About() string {
 	return "No language model was used: built-in rules chose the tools and filled in the sentences."

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -46,6 +47,8 @@ func (d *demoCmd) Run(ctx context.Context, e *env) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, clean()) }()
+	ctx, e, release := e.whileRead(ctx)
+	defer release()
 	a, err := d.serve(ctx, config)
 	if err != nil {
 		return err
@@ -54,6 +57,8 @@ func (d *demoCmd) Run(ctx context.Context, e *env) (err error) {
 	context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt, syscall.SIGTERM) }) // the second one ends the process
 	result, err := d.study(ctx, e, a.URL())
 	switch {
+	case errors.Is(context.Cause(ctx), errOutputGone):
+		return &codeError{code: exitBrokenPipe}
 	case err != nil && ctx.Err() == nil && result.Status == tidings.StatusCancelled:
 		return &codeError{code: exitCancelled, err: err}
 	case err != nil && result.Status == tidings.StatusFailed:
@@ -61,7 +66,7 @@ func (d *demoCmd) Run(ctx context.Context, e *env) (err error) {
 	case err != nil:
 		return err
 	}
-	fmt.Fprintf(e.out, "\nThe report is %s\n", result.Report)
+	fmt.Fprintf(e.out, "\nThe report is %s\n%s\n", result.Report, strings.Join(result.About, " "))
 	d.showResume(ctx, e, a, result.JobID)
 	if d.Exit {
 		return nil
@@ -123,7 +128,7 @@ func (d *demoCmd) study(ctx context.Context, e *env, url string) (demo.Result, e
 		pace = 0
 	}
 	model := demo.ModelFromEnv(os.Getenv, pace)
-	announce(e.out, url, job, model.About())
+	announce(e.out, url, job, model.Plan())
 
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -153,7 +158,7 @@ func watch(ctx context.Context, e *env, url, job string) error {
 	return (&tailCmd{Job: job}).Run(ctx, &viewer)
 }
 
-func announce(out io.Writer, url, job, about string) {
+func announce(out io.Writer, url, job, plan string) {
 	fmt.Fprintf(out, `Tidings serves on %[1]s. %[3]s
 
 Watch this job from anywhere, leave and come back:
@@ -161,7 +166,7 @@ Watch this job from anywhere, leave and come back:
     tidings tail %[2]s --url %[1]s
     curl -N -H 'Accept: text/event-stream' %[1]s/v1/jobs/%[2]s/events
 
-`, url, job, about)
+`, url, job, plan)
 }
 
 // showResume prints how to resume after an event that there is.

@@ -20,6 +20,7 @@ const (
 	exitError       = 2
 	exitCancelled   = 3
 	exitInterrupted = 130 // as shells show SIGINT
+	exitBrokenPipe  = 141 // as shells show SIGPIPE
 )
 
 // codeError ends the program with a code, and with a message if err is set.

@@ -267,10 +267,21 @@ func unauthorized(code, detail string) error {
 }
 
 func forbidden(who *Principal, need Permission, jobID string) error {
-	detail := fmt.Sprintf("%q has no permission to %s", who.Name, need)
-	if jobID != "" && who.Can(need) {
-		detail = fmt.Sprintf("%q may %s jobs %v only, not %q", who.Name, need, who.Jobs, jobID)
+	detail := fmt.Sprintf("%q does not have the permission %q", who.Name, need)
+	switch {
+	case !who.Can(need) || jobID == "":
+	case len(who.Jobs) == 0:
+		detail = fmt.Sprintf("this needs the permission %q, and %q has it for no job", need, who.Name)
+	default:
+		detail = fmt.Sprintf("this needs the permission %q, and %q has it for jobs that match %s only, and %q does not", need, who.Name, patternsOf(who), jobID)
 	}
+	return notAllowed(need, detail+"; use a token that allows it")
+}
+
+// patternsOf puts the caller's job patterns into a sentence.
+func patternsOf(who *Principal) string { return strings.Join(who.Jobs, " or ") }
+
+func notAllowed(need Permission, detail string) error {
 	return &problem{status: http.StatusForbidden, name: "forbidden", title: "Not allowed",
-		detail: detail + "; use a token that allows it", more: map[string]any{"permission": need}}
+		detail: detail, more: map[string]any{"permission": need}}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -29,13 +30,17 @@ func (s *Server) createJob(w http.ResponseWriter, r *http.Request) error {
 	if err := s.decodeBody(w, r, &spec); err != nil {
 		return err
 	}
-	if spec.ID == "" {
+	chosen := spec.ID != ""
+	if !chosen {
 		spec.ID = tidings.NewJobID()
 	}
 	if err := validateSpec(&spec); err != nil {
 		return err
 	}
 	if who := caller(r); !who.May(Publish, spec.ID) {
+		if !chosen && who.Can(Publish) && len(who.Jobs) > 0 {
+			return notAllowed(Publish, "the job would get a random ID, which is not among those that "+strconv.Quote(who.Name)+" may use; give an id that matches "+patternsOf(who))
+		}
 		return forbidden(who, Publish, spec.ID)
 	}
 	_, receipt, err := tidings.Create(r.Context(), s.store, spec)

@@ -69,7 +69,17 @@ func TestMintedTokenIsAccepted(t *testing.T) {
 	for path, want := range map[string]int{"job-42": 201, "team-x": 201, "job-43": 403} {
 		wantStatus(t, a.do("POST", "/v1/jobs/"+path+"/events", `{"event_type":"a"}`, headers...), want)
 	}
-	wantProblem(t, a.do("DELETE", "/v1/jobs/job-42", "", headers...), http.StatusForbidden, "forbidden")
+	for _, c := range []struct{ method, path, body, detail string }{
+		{"DELETE", "/v1/jobs/job-42", "", `"worker-7" does not have the permission "admin"`},
+		{"POST", "/v1/jobs/job-43/events", `{"event_type":"a"}`, `"worker-7" has it for jobs that match job-42 or team-* only, and "job-43" does not`},
+		{"POST", "/v1/jobs", `{"id":"job-43"}`, `"job-43" does not`},
+		{"POST", "/v1/jobs", `{}`, "give an id that matches job-42 or team-*"},
+	} {
+		m := wantProblem(t, a.do(c.method, c.path, c.body, headers...), http.StatusForbidden, "forbidden")
+		if !strings.Contains(m["detail"].(string), c.detail) {
+			t.Errorf("%s %s %s: %q does not say %q", c.method, c.path, c.body, m["detail"], c.detail)
+		}
+	}
 
 	for name, c := range map[string]Claims{
 		"no permission": {Jobs: []string{"*"}}, "no jobs": {Permissions: []Permission{Read}},

@@ -72,6 +72,9 @@ func (j *jobsCmd) Run(ctx context.Context, e *env) error {
 
 func (j *jobsCmd) query(now time.Time) (tidings.JobsQuery, error) {
 	q := tidings.JobsQuery{Name: j.Name, Labels: j.Label}
+	if j.Limit < 0 {
+		return q, fmt.Errorf("--limit: %d jobs can't be listed; give 1 or more, or 0 for all", j.Limit)
+	}
 	for _, text := range j.Status {
 		s, err := parseStatus(text)
 		if err != nil {

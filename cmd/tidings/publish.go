@@ -15,7 +15,7 @@ import (
 
 type publishCmd struct {
 	Job      string        `arg:"" help:"Job to publish to. A new one is created."`
-	Type     string        `arg:"" optional:"" help:"Event type, such as phase_update. Without it, events are read from standard input."`
+	Type     *string       `arg:"" optional:"" help:"Event type, such as phase_update. Without it, events are read from standard input."`
 	Data     string        `arg:"" optional:"" help:"Data as JSON. Default: {}."`
 	Quiet    bool          `short:"q" help:"Print no event IDs."`
 	RetryFor time.Duration `help:"How long to go on trying when the server is lost on the way." default:"30s"`
@@ -39,11 +39,14 @@ const (
 
 // Run publishes the events.
 func (p *publishCmd) Run(ctx context.Context, e *env) error {
+	if p.Type != nil && *p.Type == "" {
+		return &tidings.InvalidError{Field: "event_type", Reason: "is empty; give a type, such as phase_update, or leave it out to read events from standard input"}
+	}
 	c, err := e.client()
 	if err != nil {
 		return err
 	}
-	if p.Type == "" && isTerminal(e.in) {
+	if p.Type == nil && isTerminal(e.in) {
 		fmt.Fprintln(e.err, "tidings: reading events from the keyboard, one JSON object a line; Ctrl-D ends")
 	}
 	ctx, to := withPatience(ctx, c, p.RetryFor, e.err)
@@ -56,7 +59,7 @@ func (p *publishCmd) Run(ctx context.Context, e *env) error {
 	if !p.Quiet {
 		s.sent = func(r tidings.Receipt) error { return printIDs(out, r.IDs) }
 	}
-	if p.Type != "" {
+	if p.Type != nil {
 		return p.one(ctx, s)
 	}
 	return s.stream(ctx, e.in)
@@ -78,7 +81,7 @@ func (p *publishCmd) one(ctx context.Context, s *sender) error {
 	if !json.Valid(data) {
 		return &tidings.InvalidError{Field: "data", Reason: fmt.Sprintf("%.64q is not JSON; a text needs double quotes inside single ones, as in '\"text\"'", p.Data)}
 	}
-	event, err := tidings.NewEvent(p.Type, data)
+	event, err := tidings.NewEvent(*p.Type, data)
 	if err != nil {
 		return err
 	}

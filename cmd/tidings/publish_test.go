@@ -42,6 +42,7 @@ func TestPublishExplainsWhatItCannotDo(t *testing.T) {
 	}{
 		{"", []string{"job", "custom", "hello"}, "is not JSON"},
 		{"", []string{"bad{job", "custom"}, "braces"},
+		{"{\"event_type\":\"custom\"}\n", []string{"job", ""}, "event_type: is empty"},
 		{"", []string{"ended", "custom"}, "takes no more events"},
 		{"{\"event_type\":\"custom\"}\nnonsense\n", []string{"job"}, "line 2"},
 		{"{\"event_type\":\"custom\",\"dat\":1}\n", []string{"job"}, "unknown field"},
@@ -49,6 +50,12 @@ func TestPublishExplainsWhatItCannotDo(t *testing.T) {
 		if r := tidings(t, env, tc.stdin, append([]string{"publish"}, tc.args...)...); r.code != 2 || !strings.Contains(r.err, tc.want) {
 			t.Errorf("publish %v: exit code %d, error %q; want 2 and %q", tc.args, r.code, r.err, tc.want)
 		}
+	}
+}
+
+func TestJobsOfANegativeNumber(t *testing.T) {
+	if r := tidings(t, serve(t), "", "jobs", "--limit=-1"); r.code != 2 || !strings.Contains(r.err, "--limit: -1") {
+		t.Errorf("exit code %d, error %q; want 2 and a word about --limit", r.code, r.err)
 	}
 }
 

@@ -28,7 +28,7 @@ type runCmd struct {
 }
 
 func (runCmd) Help() string {
-	return `Runs a program as a job: its lines of output become events, its exit code the end. Output and exit code stay as they are. A line that is an event as JSON, with an event_type, is published as that event. If the server is away, the program runs all the same, and its events are sent when the server is back.
+	return `Runs a program as a job: its lines of output become events, its exit code the end. Output and exit code stay as they are. A line that is an event as JSON, with an event_type, is published as that event; after one that ends the job, such as done, the log takes no more. If the server is away, the program runs all the same, and its events are sent when the server is back.
 
 "tidings cancel" stops the program. It finds TIDINGS_URL, TIDINGS_JOB_ID and TIDINGS_TOKEN in its environment, to publish events of its own.
 
@@ -74,16 +74,20 @@ func (r *runCmd) Run(ctx context.Context, e *env) error {
 	if !r.Quiet {
 		fmt.Fprintf(e.err, "tidings: this is job %s; \"tidings tail %s\" shows it\n", r.Job, r.Job)
 	}
+	var own ownEnd
 	p := &program{
 		command: append([]string{path}, r.Command...), grace: r.Grace,
 		env:   r.environment(e.globals),
 		stdin: e.in,
-		out:   &lineWriter{through: e.out, line: r.publishLine(h, "stdout")},
-		err:   &lineWriter{through: e.err, line: r.publishLine(h, "stderr")},
+		out:   &lineWriter{through: e.out, line: r.publishLine(h, &own, "stdout")},
+		err:   &lineWriter{through: e.err, line: r.publishLine(h, &own, "stderr")},
 	}
 	outcome := p.run(h.Context())
 	outcome.tell(h)
 	r.close(ctx, h, e.err)
+	if lost := own.lost(&outcome); lost != "" {
+		fmt.Fprintf(e.err, "tidings: job %s: %s\n", r.Job, lost)
+	}
 	return outcome.exit()
 }
 
@@ -121,12 +125,18 @@ func (r *runCmd) environment(g *globals) []string {
 }
 
 // publishLine makes events of lines.
-func (r *runCmd) publishLine(h *tidings.Handler, stream string) func([]byte) {
+func (r *runCmd) publishLine(h *tidings.Handler, own *ownEnd, stream string) func([]byte) {
 	return func(line []byte) {
 		if e, ok := asEvent(line); ok && (e.JobID == "" || e.JobID == r.Job) {
+			ends := ""
+			if e.Terminal() {
+				ends = e.Type
+			}
+			own.saw(ends)
 			h.Emit(e)
 			return
 		}
+		own.saw("")
 		h.Custom(outputName, map[string]string{"stream": stream, "line": string(line)})
 	}
 }

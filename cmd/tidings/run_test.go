@@ -48,6 +48,27 @@ func TestRunTakesALineThatIsAnEvent(t *testing.T) {
 	}
 }
 
+// A program that ends its job itself goes on without a log, which is said once.
+func TestRunSaysWhatComesAfterTheProgramsOwnEnd(t *testing.T) {
+	env := serve(t)
+	const own = `echo '{"event_type":"done","data":{}}'`
+	for script, want := range map[string]string{
+		own + `; echo a; echo b; exit 3`: `2 later lines of output and its failure (exit status 3) are not in the log`,
+		own + `; echo a`:                 `1 later line of output is not in the log`,
+		own + `; exit 3`:                 `its failure (exit status 3) is not in the log`,
+		own:                              "",
+		`echo a`:                         "",
+	} {
+		r := tidings(t, env, "", "run", "-q", "--", "sh", "-c", script)
+		if said := strings.Count(r.err, "not in the log"); !strings.Contains(r.err, want) || (want == "" && r.err != "") || said > 1 {
+			t.Errorf("%s: %q is said, want %q once", script, r.err, want)
+		}
+		if wantCode := strings.Contains(script, "exit 3"); (r.code == 3) != wantCode {
+			t.Errorf("%s: exit code %d", script, r.code)
+		}
+	}
+}
+
 // cancelOnceKnown asks a job to stop whose program runs, but whose first event
 // may still be on its way.
 func cancelOnceKnown(t *testing.T, env []string, job string, flags ...string) {

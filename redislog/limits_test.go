@@ -102,6 +102,37 @@ func TestRetentionInTheBackground(t *testing.T) {
 	})
 }
 
+// What others put in the place of an ended job's log stays, and does not keep
+// the jobs behind it from being forgotten.
+func TestRetentionPassesForeignKeys(t *testing.T) {
+	t.Parallel()
+	r := redistest.Server(t)
+	s := open(t, r.URL(), func(o *Options) {
+		o.Retention = tidings.Retention{AfterEnd: time.Millisecond}
+		o.RetentionInterval = time.Hour
+	})
+	jobs := []string{"a", "b", "c"}
+	for _, job := range jobs {
+		mustAppend(t, s, job, note(0), done())
+	}
+	eventually(t, "the jobs are listed", func() bool {
+		page, err := s.Jobs(within(t), tidings.JobsQuery{})
+		return err == nil && len(page.Jobs) == len(jobs)
+	})
+	r.CLI("DEL", "job_events:b")
+	r.CLI("SET", "job_events:b", "another's")
+	eventually(t, "the ended jobs are forgotten", func() bool {
+		if err := s.Retain(within(t)); err != nil {
+			t.Fatal(err)
+		}
+		page, err := s.Jobs(within(t), tidings.JobsQuery{})
+		return err == nil && len(page.Jobs) == 0 && r.CLI("EXISTS", "job_events:a", "job_events:c") == "0"
+	})
+	if got := r.CLI("GET", "job_events:b"); got != "another's" {
+		t.Errorf("the other's key is %q", got)
+	}
+}
+
 // A feed that remembers less than its reader has missed says so, and goes on.
 func TestTrimmedFeedIsAGap(t *testing.T) {
 	t.Parallel()

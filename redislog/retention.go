@@ -2,6 +2,7 @@ package redislog
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"time"
 
@@ -73,10 +74,10 @@ func (s *Store) endedBefore(ctx context.Context, p int, then time.Time) ([]strin
 // publisher's error ended may have gone on.
 func (s *Store) forget(ctx context.Context, p int, jobID string, then time.Time) error {
 	job, err := s.Job(ctx, jobID)
+	if _, foreign := errors.AsType[*tidings.InvalidError](err); foreign || errors.Is(err, tidings.ErrUnknownJob) {
+		return s.unindex(ctx, jobID, "") // the log is gone; what others put in its place stays
+	}
 	if err != nil {
-		if ignoreUnknown(err) == nil {
-			return s.unindex(ctx, jobID, "")
-		}
 		return err
 	}
 	if job.EndedAt == nil || !job.EndedAt.Before(then) {

@@ -31,7 +31,8 @@ type streams struct {
 	lag          func(time.Duration) // from append to the viewer's socket
 	drain        context.Context     // ends when the node goes down
 
-	wg sync.WaitGroup // taken-over connections
+	wg    sync.WaitGroup // taken-over connections
+	crowd crowd
 }
 
 const (
@@ -170,6 +171,7 @@ func (s *streams) takeOver(conn net.Conn, h http.Header, jobID string, v *hub.Vi
 	ctx, cancel := who.bound(context.Background())
 	to := &connSink{conn: conn, drain: s.drain, timeout: s.writeTimeout, release: cancel}
 	to.calm = hurry(s.drain, conn.SetWriteDeadline)
+	s.crowd.join()
 	s.wg.Go(func() {
 		defer to.close()
 		defer v.Close()
@@ -182,6 +184,7 @@ func (s *streams) takeOver(conn net.Conn, h http.Header, jobID string, v *hub.Vi
 // waitAll returns when every taken-over connection has said goodbye, or ctx ends.
 // The hub must have been closed.
 func (s *streams) waitAll(ctx context.Context) error {
+	s.crowd.stop()
 	gone := make(chan struct{})
 	go func() {
 		s.wg.Wait()

@@ -61,7 +61,10 @@ func (s *Store) pollTogether(open []watch) error {
 	for i, w := range open {
 		streams[i], ids[i] = s.keys.stream(w.jobID), w.known.ID.String()
 	}
-	return s.news(s.do(s.ctx, s.client.B().Xread().Count(1).Streams().Key(streams...).Id(ids...).Build()))
+	// Pinned: the client would keep the arguments' memory, which is large, for
+	// commands to come, and soon hold it hundreds of times for small ones.
+	command := s.client.B().Xread().Count(1).Streams().Key(streams...).Id(ids...).Build().Pin()
+	return s.news(s.do(s.ctx, command))
 }
 
 // pollEach is for a Cluster, where one XREAD can't ask for keys of several

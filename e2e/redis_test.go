@@ -234,7 +234,8 @@ func TestViewersMoveBetweenNodes(t *testing.T) {
 		if !slices.Equal(v.ids, want) {
 			t.Errorf("viewer %d has %d events, want %d", i, len(v.ids), len(want))
 		}
-		if len(v.events) > 1 { // but for the end
+		// A node may hear of the end later than the viewer, and tell it again.
+		if slices.ContainsFunc(v.events, func(name string) bool { return name != wire.ControlEnd }) {
 			t.Errorf("viewer %d was told %v", i, v.events)
 		}
 	}

@@ -140,7 +140,7 @@ func TestRefusalDoesNotWaitForTheBody(t *testing.T) {
 // over one connection.
 func TestReaderWhoStandsStill(t *testing.T) {
 	t.Parallel()
-	a := serve(t, &Options{Limits: Limits{WriteTimeout: 100 * time.Millisecond}})
+	a := serve(t, &Options{Limits: Limits{WriteTimeout: 2 * time.Second}})
 	data := json.RawMessage(`"` + strings.Repeat("x", 500<<10) + `"`)
 	for range 40 {
 		if _, err := a.store.Append(t.Context(), "j", tidings.Batch{Events: []tidings.Event{{Type: "a", Data: data}}}); err != nil {

@@ -76,6 +76,16 @@ func (l *load) check(ctx context.Context, t *testing.T, from tidings.Reader) {
 		}
 		if len(got) != len(l.ids[w]) {
 			t.Errorf("%s: %d events in the log, %d were acknowledged", job, len(got), len(l.ids[w]))
+			for i, e := range got {
+				if string(e.Data) != fmt.Sprintf(`{"n":%d}`, i) {
+					around := got[max(0, i-3):min(len(got), i+3)]
+					for _, e := range around {
+						t.Logf("%s %s %s", e.ID, e.Data, e.Time)
+					}
+					t.Logf("acknowledged there: %s", l.ids[w][max(0, i-3):min(len(l.ids[w]), i+3)])
+					break
+				}
+			}
 			continue
 		}
 		for i, e := range got {

@@ -23,10 +23,14 @@ type load struct {
 
 func (l *load) run(ctx context.Context, t *testing.T, to tidings.Appender, writers int, stop <-chan struct{}) {
 	publisher := tidings.NewPublisher(to, &tidings.PublisherOptions{ProducerID: "load"})
+	// Names of this run alone: a port that a killed server leaves may be taken
+	// by one of a test beside this.
+	run := tidings.NewJobID()
 	l.ids = make([][]tidings.ID, writers)
 	var wg sync.WaitGroup
 	for w := range writers {
-		l.jobs = append(l.jobs, fmt.Sprintf("load-%d", w))
+		job := fmt.Sprintf("load-%s-%d", run, w)
+		l.jobs = append(l.jobs, job)
 		wg.Go(func() {
 			for n := 0; ; {
 				select {
@@ -39,7 +43,7 @@ func (l *load) run(ctx context.Context, t *testing.T, to tidings.Appender, write
 					events = append(events, event(t, "custom", map[string]int{"n": n}))
 					n++
 				}
-				r, err := publisher.Publish(ctx, fmt.Sprintf("load-%d", w), events...)
+				r, err := publisher.Publish(ctx, job, events...)
 				if err != nil {
 					t.Errorf("writer %d: %v", w, err)
 					return

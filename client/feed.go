@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -51,12 +50,7 @@ type feed struct {
 
 func (f *feed) run(first *stream) {
 	defer close(f.stopped)
-	err := f.sub.run(f.ctx, first)
-	var ended *finalError
-	if errors.As(err, &ended) {
-		err = ended.error
-	}
-	f.queue.finish(err)
+	f.queue.finish(f.sub.run(f.ctx, first))
 }
 
 func (f *feed) message(ctx context.Context, m wire.Message) error {

@@ -100,12 +100,7 @@ func newFollower(c *Client, jobID string, o *FollowOptions) *Follower {
 
 func (f *Follower) run(first *stream) {
 	defer close(f.stopped)
-	err := f.sub.run(f.ctx, first)
-	var ended *finalError
-	if errors.As(err, &ended) {
-		err = ended.error
-	}
-	f.queue.finish(err)
+	f.queue.finish(f.sub.run(f.ctx, first))
 }
 
 // lastID is what to resume after.

@@ -147,6 +147,9 @@ func (s *subscription) run(ctx context.Context, st *stream) error {
 		retry := st.Retry()
 		st.close()
 		st = nil
+		if ended, ok := errors.AsType[*finalError](err); ok {
+			return ended.error
+		}
 		if final(err) || ctx.Err() != nil {
 			return err
 		}
@@ -229,20 +232,17 @@ var errBrokeOff = fmt.Errorf("%w: the server closed the connection", tidings.Err
 // finalError marks what ends a subscription.
 type finalError struct{ error }
 
-func (e *finalError) Unwrap() error { return e.error }
-
 // final reports whether connecting again can't help. Errors of the network are
 // of many kinds; those that end a subscription are known.
 func final(err error) bool {
 	var (
-		ended    *finalError
 		auth     *AuthError
 		problem  *Problem
 		invalid  *tidings.InvalidError
 		tooLarge *tidings.TooLargeError
 	)
 	return errors.Is(err, io.EOF) || errors.Is(err, tidings.ErrUnknownJob) ||
-		errors.As(err, &ended) || errors.As(err, &auth) || errors.As(err, &problem) ||
+		errors.As(err, &auth) || errors.As(err, &problem) ||
 		errors.As(err, &invalid) || errors.As(err, &tooLarge)
 }
 

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -106,16 +105,7 @@ func TestBareXADD(t *testing.T) {
 	})
 
 	v := s.viewer("legacy")
-	done := make(chan error, 1)
-	go func() {
-		for {
-			ended, err := v.connect(ctx, -1)
-			if ended || err != nil {
-				done <- err
-				return
-			}
-		}
-	}()
+	done := v.watch(ctx)
 	eventually(t, 10*time.Second, "the viewer is connected", func() bool { return s.viewers() == 1 })
 	xadd("thought", `{"content":"hm"}`)
 	xadd("done", `{}`)
@@ -168,12 +158,7 @@ func TestStreamIsDeletedAndWrittenAgain(t *testing.T) {
 	for range 3 {
 		redis.CLI("XADD", "job_events:job", "*", "event_type", "first")
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.viewer("job").url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Accept", wire.ContentTypeSSE)
-	resp, err := http.DefaultTransport.RoundTrip(req)
+	resp, err := s.viewer("job").open(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,18 +26,38 @@ type eventSource struct {
 	events []string // types of control events
 }
 
-// connect reads one connection for at most n messages (negative: to its end).
-// It reports whether the server has said that nothing more will come.
-func (v *eventSource) connect(ctx context.Context, n int) (done bool, err error) {
+// open asks for the events behind the last seen.
+func (v *eventSource) open(ctx context.Context) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, v.url, nil)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	req.Header.Set("Accept", wire.ContentTypeSSE)
 	if v.last != "" {
 		req.Header.Set("Last-Event-ID", v.last)
 	}
-	resp, err := http.DefaultTransport.RoundTrip(req)
+	return http.DefaultTransport.RoundTrip(req)
+}
+
+// watch connects until nothing more will come, and then tells.
+func (v *eventSource) watch(ctx context.Context) <-chan error {
+	over := make(chan error, 1)
+	go func() {
+		for {
+			done, err := v.connect(ctx, -1)
+			if done || err != nil {
+				over <- err
+				return
+			}
+		}
+	}()
+	return over
+}
+
+// connect reads one connection for at most n messages (negative: to its end).
+// It reports whether the server has said that nothing more will come.
+func (v *eventSource) connect(ctx context.Context, n int) (done bool, err error) {
+	resp, err := v.open(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -231,9 +251,7 @@ func TestStalledViewer(t *testing.T) {
 		c := s.client(nil)
 		want := fill(ctx, t, c, "job", 1)
 
-		req, _ := http.NewRequestWithContext(ctx, http.MethodGet, s.viewer("job").url, nil)
-		req.Header.Set("Accept", wire.ContentTypeSSE)
-		stalled, err := http.DefaultTransport.RoundTrip(req)
+		stalled, err := s.viewer("job").open(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -241,16 +259,7 @@ func TestStalledViewer(t *testing.T) {
 		reads := time.After(30 * time.Second)
 
 		quick := s.viewer("job")
-		done := make(chan error, 1)
-		go func() {
-			for {
-				ended, err := quick.connect(ctx, -1)
-				if ended || err != nil {
-					done <- err
-					return
-				}
-			}
-		}()
+		done := quick.watch(ctx)
 		big := event(t, "custom", map[string]string{"pad": strings.Repeat("x", 8<<10)})
 		for range 100 { // 16 MB: more than the sockets hold
 			r, err := c.Append(ctx, "job", tidings.Batch{Events: slices.Repeat([]tidings.Event{big}, 20)})
@@ -290,12 +299,7 @@ func TestStalledViewer(t *testing.T) {
 
 // follow reads one connection to its end and tells the type of each message.
 func (v *eventSource) follow(ctx context.Context, told chan<- string) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, v.url, nil)
-	if err != nil {
-		return
-	}
-	req.Header.Set("Accept", wire.ContentTypeSSE)
-	resp, err := http.DefaultTransport.RoundTrip(req)
+	resp, err := v.open(ctx)
 	if err != nil {
 		return
 	}

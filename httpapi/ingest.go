@@ -35,7 +35,11 @@ func (s *Server) appendJSON(w http.ResponseWriter, r *http.Request, jobID string
 	if err != nil {
 		return err
 	}
-	batch := tidings.Batch{Events: events, Producer: producer}
+	return s.appendBatch(w, r, jobID, tidings.Batch{Events: events, Producer: producer})
+}
+
+// appendBatch appends what a whole body held, and answers with the receipt.
+func (s *Server) appendBatch(w http.ResponseWriter, r *http.Request, jobID string, batch tidings.Batch) error {
 	if err := s.checkBatch(&batch, jobID); err != nil {
 		return err
 	}

@@ -39,15 +39,7 @@ func (s *Server) appendLines(w http.ResponseWriter, r *http.Request, jobID strin
 	if err != nil {
 		return err
 	}
-	batch := tidings.Batch{Events: events, Producer: producer}
-	if err := s.checkBatch(&batch, jobID); err != nil {
-		return err
-	}
-	receipt, err := s.append(r.Context(), jobID, batch)
-	if err != nil {
-		return err
-	}
-	return writeReceipt(w, &batch, &receipt)
+	return s.appendBatch(w, r, jobID, tidings.Batch{Events: events, Producer: producer})
 }
 
 // readLines reads a batch of lines.

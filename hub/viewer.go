@@ -91,13 +91,6 @@ func (v *Viewer) AtEnd() bool {
 	return v.told == nil && t.ended && !v.cursor.Less(t.ring.last)
 }
 
-// Incarnation of the log as it is now.
-func (v *Viewer) Incarnation() string {
-	v.topic.mu.RLock()
-	defer v.topic.mu.RUnlock()
-	return v.topic.incarnation
-}
-
 // Next waits for a delivery, at most about a heartbeat. The delivery is valid
 // until the next call. Errors are ctx's and the store's.
 func (v *Viewer) Next(ctx context.Context) (*Delivery, error) {

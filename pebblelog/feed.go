@@ -60,14 +60,8 @@ func (f *feed) Next(ctx context.Context) ([]tidings.Change, error) {
 		if len(changes) > 0 || err != nil {
 			return changes, err
 		}
-		select {
-		case <-woken:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-f.ended:
-			return nil, errFeedClosed
-		case <-f.s.closing:
-			return nil, tidings.ErrStoreClosed
+		if err := f.s.await(ctx, woken, f.ended, errFeedClosed); err != nil {
+			return nil, err
 		}
 	}
 }

@@ -68,14 +68,8 @@ func (f *follower) Next(ctx context.Context) ([]tidings.Event, error) {
 		if len(events) > 0 || err != nil {
 			return events, err
 		}
-		select {
-		case <-woken:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-f.ended:
-			return nil, errFollowerClosed
-		case <-f.s.closing:
-			return nil, tidings.ErrStoreClosed
+		if err := f.s.await(ctx, woken, f.ended, errFollowerClosed); err != nil {
+			return nil, err
 		}
 	}
 }

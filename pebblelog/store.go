@@ -1,6 +1,7 @@
 package pebblelog
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"sync"
@@ -53,6 +54,21 @@ var _ tidings.Store = (*Store)(nil)
 type position struct {
 	last        tidings.ID // the last ID given
 	feedTrimmed tidings.ID // the last feed entry trimmed away
+}
+
+// await waits until woken, or gives why a reader can't go on: ctx is over, the
+// reader was ended, or the store is closing.
+func (s *Store) await(ctx context.Context, woken, ended <-chan struct{}, endedErr error) error {
+	select {
+	case <-woken:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-ended:
+		return endedErr
+	case <-s.closing:
+		return tidings.ErrStoreClosed
+	}
 }
 
 // enter begins a call that touches the database, and leave ends it.

@@ -267,7 +267,7 @@ func (f *follower) read(ctx context.Context) ([]tidings.Event, error) {
 func (f *follower) readError(err error) error {
 	f.check()
 	if gap, ok := errors.AsType[*tidings.GapError](err); ok {
-		f.cursor = tidings.Cursor{ID: before(gap.First), Incarnation: gap.Incarnation}
+		f.cursor = tidings.Cursor{ID: gap.First.Prev(), Incarnation: gap.Incarnation}
 		return err
 	}
 	if rewound, ok := errors.AsType[*tidings.RewoundError](err); ok {

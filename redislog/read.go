@@ -86,7 +86,7 @@ type span struct {
 func rangeOf(q tidings.Query) span {
 	r := span{from: q.After.ID, to: tidings.MaxID, backward: q.Backward}
 	if !q.Before.IsZero() {
-		r.to = before(q.Before)
+		r.to = q.Before.Prev()
 	}
 	r.empty = r.to.Less(r.from)
 	return r
@@ -96,23 +96,12 @@ func rangeOf(q tidings.Query) span {
 // see that it is still there: if not, so may others be that followed it.
 func (r *span) advance(seen tidings.ID) {
 	if r.backward {
-		r.to = before(seen)
+		r.to = seen.Prev()
 		r.empty = seen.IsZero() || r.to.Less(r.from)
 		return
 	}
 	r.from = seen
 	r.empty = r.to.Less(r.from)
-}
-
-// before is the greatest ID before id.
-func before(id tidings.ID) tidings.ID {
-	switch {
-	case id.IsZero():
-		return id
-	case id.Seq == 0:
-		return tidings.ID{Ms: id.Ms - 1, Seq: 1<<64 - 1}
-	}
-	return tidings.ID{Ms: id.Ms, Seq: id.Seq - 1}
 }
 
 func (s *Store) rangeCommand(jobID string, r *span) rueidis.Completed {
@@ -224,7 +213,7 @@ func (st *state) gapAfter(c tidings.Cursor) bool {
 	if c.ID.Less(st.trimmed) {
 		return true
 	}
-	if st.first.IsZero() || !c.ID.Less(before(st.first)) || c.ID == st.trimmed && !c.ID.IsZero() {
+	if st.first.IsZero() || !c.ID.Less(st.first.Prev()) || c.ID == st.trimmed && !c.ID.IsZero() {
 		return false
 	}
 	return st.removed

@@ -84,9 +84,6 @@ func (r *EventReader) readLine() ([]byte, error) {
 	}
 }
 
-// Buffered reports whether more input can be read without waiting.
-func (r *EventReader) Buffered() bool { return r.r.Buffered() > 0 }
-
 // Ready reports whether a whole line that is not blank has been read ahead, so
 // that Next will not wait for input.
 func (r *EventReader) Ready() bool {

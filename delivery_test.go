@@ -271,6 +271,7 @@ func TestWhatIsDroppedIsCountedAndReported(t *testing.T) {
 			return fault{}
 		}
 		job := tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{QueueBytes: 4 << 10, Logger: quiet()})
+		synctest.Wait() // the first batch is in flight, and nothing that follows joins it
 		m := job.Model(t.Context(), "fake")
 		m.Delta("", strings.Repeat("d", 1000))
 		const n = 60

@@ -15,16 +15,20 @@ import (
 	"time"
 
 	"tidings"
+	"tidings/internal/memlog"
 )
+
+// What goes wrong on purpose need not be read.
+func init() { slog.SetDefault(quiet()) }
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 // names gives the names of the job's custom events, in order, and checks that
 // IDs are those of one log.
-func names(t *testing.T, store *memLog, jobID string) []string {
+func names(t *testing.T, store *memlog.Log, jobID string) []string {
 	t.Helper()
 	var out []string
-	for _, e := range store.log(jobID) {
+	for _, e := range store.Events(jobID) {
 		var d struct{ Name string }
 		if err := json.Unmarshal(e.Data, &d); err != nil {
 			t.Fatalf("%s: %v", e.Data, err)
@@ -57,23 +61,23 @@ func equal(t *testing.T, got, want []string) {
 }
 
 // flaky fails appends at random: before or after writing, by turns for long.
-func flaky(r *rand.Rand) func(int) fault {
+func flaky(r *rand.Rand) func(int) memlog.Fault {
 	down := 0
-	return func(int) fault {
+	return func(int) memlog.Fault {
 		if down > 0 {
 			down--
-			return fault{before: tidings.ErrUnavailable}
+			return memlog.Fault{Before: tidings.ErrUnavailable}
 		}
 		switch r.IntN(6) {
 		case 0:
 			down = r.IntN(8)
-			return fault{before: tidings.ErrUnavailable}
+			return memlog.Fault{Before: tidings.ErrUnavailable}
 		case 1:
-			return fault{after: tidings.ErrUnavailable}
+			return memlog.Fault{After: tidings.ErrUnavailable}
 		case 2:
-			return fault{after: errors.New("connection reset by peer")}
+			return memlog.Fault{After: errors.New("connection reset by peer")}
 		}
-		return fault{}
+		return memlog.Fault{}
 	}
 }
 
@@ -104,8 +108,8 @@ func TestEveryEventOnceInOrderThroughTheSpool(t *testing.T) {
 
 func checkOnceInOrder(t *testing.T, seed uint64, opts *tidings.HandlerOptions) {
 	r := rand.New(rand.NewPCG(seed, 1))
-	store := newMemLog()
-	store.fault = flaky(rand.New(rand.NewPCG(seed, 2)))
+	store := memlog.New()
+	store.Fault = flaky(rand.New(rand.NewPCG(seed, 2)))
 	if opts == nil {
 		opts = &tidings.HandlerOptions{}
 	}
@@ -128,7 +132,7 @@ func checkOnceInOrder(t *testing.T, seed uint64, opts *tidings.HandlerOptions) {
 		case 0:
 			time.Sleep(time.Duration(r.IntN(400)) * time.Millisecond)
 		case 1:
-			store.forget() // a failover that lost the producers
+			store.Forget() // a failover that lost the producers
 		case 2:
 			synctest.Wait()
 		}
@@ -144,13 +148,13 @@ func checkOnceInOrder(t *testing.T, seed uint64, opts *tidings.HandlerOptions) {
 		t.Fatal(err)
 	}
 	equal(t, names(t, store, "job"), numbered(n))
-	if got := deltas(t, store.log("job")); got != text.String() {
+	if got := deltas(t, store.Events("job")); got != text.String() {
 		t.Errorf("the deltas add up to %q, want %q", got, text.String())
 	}
 	if s := job.Stats(); s.Dropped != 0 || s.Strays != 0 || s.Queued != 0 || s.QueuedBytes != 0 {
 		t.Errorf("stats %+v", s)
 	}
-	if events := store.log("job"); events[len(events)-1].Type != tidings.TypeDone {
+	if events := store.Events("job"); events[len(events)-1].Type != tidings.TypeDone {
 		t.Errorf("the log ends with %s", events[len(events)-1].Type)
 	}
 }
@@ -169,12 +173,12 @@ func deltas(t *testing.T, events []tidings.Event) string {
 
 func TestRetriesRepeatTheSameBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := newMemLog()
-		store.fault = func(call int) fault {
+		store := memlog.New()
+		store.Fault = func(call int) memlog.Fault {
 			if call < 4 {
-				return fault{after: tidings.ErrUnavailable}
+				return memlog.Fault{After: tidings.ErrUnavailable}
 			}
-			return fault{}
+			return memlog.Fault{}
 		}
 		job := tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{Logger: quiet()})
 		synctest.Wait()
@@ -182,12 +186,12 @@ func TestRetriesRepeatTheSameBatch(t *testing.T) {
 		if err := job.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		for i, b := range store.appends[:5] {
-			if len(b.Events) != 1 || *b.Producer != *store.appends[0].Producer || string(b.Events[0].Data) != string(store.appends[0].Events[0].Data) {
-				t.Errorf("try %d sent %d events as %+v, the first one %+v", i, len(b.Events), b.Producer, store.appends[0].Producer)
+		for i, b := range store.Appends[:5] {
+			if len(b.Events) != 1 || *b.Producer != *store.Appends[0].Producer || string(b.Events[0].Data) != string(store.Appends[0].Events[0].Data) {
+				t.Errorf("try %d sent %d events as %+v, the first one %+v", i, len(b.Events), b.Producer, store.Appends[0].Producer)
 			}
 		}
-		if got := len(store.log("job")); got != 2 {
+		if got := len(store.Events("job")); got != 2 {
 			t.Errorf("the log has %d events, want 2", got)
 		}
 		if s := job.Stats(); s.Retried != 4 || s.Sent != 2 {
@@ -198,14 +202,14 @@ func TestRetriesRepeatTheSameBatch(t *testing.T) {
 
 func TestDeltasAreJoinedButTheFirstIsNotHeldBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := newMemLog()
+		store := memlog.New()
 		job := tidings.Start(t.Context(), "job", store, nil)
 		m := job.Model(t.Context(), "fake")
 		synctest.Wait()
-		before := len(store.log("job"))
+		before := len(store.Events("job"))
 		m.Delta("", "first ")
 		synctest.Wait() // no time passes
-		if got := len(store.log("job")) - before; got != 1 {
+		if got := len(store.Events("job")) - before; got != 1 {
 			t.Fatalf("%d events at once, want 1: the first token must not wait", got)
 		}
 		for range 5 { // 4 ms apart: within the 25 ms after the first
@@ -213,18 +217,18 @@ func TestDeltasAreJoinedButTheFirstIsNotHeldBack(t *testing.T) {
 			m.Delta("", "x")
 		}
 		synctest.Wait()
-		if got := len(store.log("job")) - before; got != 1 {
+		if got := len(store.Events("job")) - before; got != 1 {
 			t.Errorf("%d events within 25 ms, want 1", got)
 		}
 		time.Sleep(6 * time.Millisecond)
 		synctest.Wait()
-		if got := len(store.log("job")) - before; got != 2 {
+		if got := len(store.Events("job")) - before; got != 2 {
 			t.Errorf("%d events after 26 ms, want 2", got)
 		}
 		m.Delta("", "y")
 		job.Custom("now", nil) // nothing is held back behind another event
 		synctest.Wait()
-		if got := len(store.log("job")) - before; got != 4 {
+		if got := len(store.Events("job")) - before; got != 4 {
 			t.Errorf("%d events, want 4", got)
 		}
 		if err := job.Close(t.Context()); err != nil {
@@ -235,12 +239,12 @@ func TestDeltasAreJoinedButTheFirstIsNotHeldBack(t *testing.T) {
 
 func TestInterleavedStreamsAreJoinedEach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := newMemLog()
+		store := memlog.New()
 		job := tidings.Start(t.Context(), "job", store, nil)
 		a, b := job.Model(t.Context(), "a"), job.Model(t.Context(), "b")
 		a.Delta("", "0")
 		synctest.Wait()
-		before := len(store.log("job"))
+		before := len(store.Events("job"))
 		for range 10 {
 			a.Delta("", "a")
 			b.Delta("", "b")
@@ -250,7 +254,7 @@ func TestInterleavedStreamsAreJoinedEach(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		var got []string
-		for _, e := range store.log("job")[before:] {
+		for _, e := range store.Events("job")[before:] {
 			got = append(got, deltas(t, []tidings.Event{e}))
 		}
 		equal(t, got, []string{"aaaaaaaaaa", "bbbbbbbbbb", "r", "z"})
@@ -262,13 +266,13 @@ func TestInterleavedStreamsAreJoinedEach(t *testing.T) {
 
 func TestWhatIsDroppedIsCountedAndReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := newMemLog()
+		store := memlog.New()
 		down := true
-		store.fault = func(int) fault {
+		store.Fault = func(int) memlog.Fault {
 			if down {
-				return fault{before: tidings.ErrUnavailable}
+				return memlog.Fault{Before: tidings.ErrUnavailable}
 			}
-			return fault{}
+			return memlog.Fault{}
 		}
 		job := tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{QueueBytes: 4 << 10, Logger: quiet()})
 		synctest.Wait() // the first batch is in flight, and nothing that follows joins it
@@ -283,9 +287,9 @@ func TestWhatIsDroppedIsCountedAndReported(t *testing.T) {
 		if dropped == 0 {
 			t.Fatal("nothing was dropped")
 		}
-		store.mu.Lock()
+		store.Mu.Lock()
 		down = false
-		store.mu.Unlock()
+		store.Mu.Unlock()
 		if err := job.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -294,14 +298,14 @@ func TestWhatIsDroppedIsCountedAndReported(t *testing.T) {
 		if err := job.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if got := deltas(t, store.log("job")); got != "" {
+		if got := deltas(t, store.Events("job")); got != "" {
 			t.Errorf("deltas must go first, but %q is there", got[:20])
 		}
 		got := names(t, store, "job")
 		kept := slices.DeleteFunc(got, func(name string) bool { return name == "tidings.dropped" })
 		missing := n - (len(kept) - 1)
 		equal(t, kept, append(numbered(n-missing), "after"))
-		if told := reportedLoss(t, store.log("job")); told != dropped || dropped != int64(missing)+2 {
+		if told := reportedLoss(t, store.Events("job")); told != dropped || dropped != int64(missing)+2 {
 			t.Errorf("reported %d, counted %d, missing %d and two deltas", told, dropped, missing)
 		}
 	})
@@ -334,12 +338,12 @@ func reportedLoss(t *testing.T, log []tidings.Event) (events int64) {
 
 func TestBlockForWaitsForRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := newMemLog()
-		store.fault = func(call int) fault {
+		store := memlog.New()
+		store.Fault = func(call int) memlog.Fault {
 			if call < 5 {
-				return fault{before: tidings.ErrUnavailable}
+				return memlog.Fault{Before: tidings.ErrUnavailable}
 			}
-			return fault{}
+			return memlog.Fault{}
 		}
 		job := tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{QueueBytes: 2 << 10, BlockFor: time.Minute, Logger: quiet()})
 		for i := range 100 {
@@ -354,8 +358,8 @@ func TestBlockForWaitsForRoom(t *testing.T) {
 
 func TestBlockForIsABound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := newMemLog()
-		store.fault = func(int) fault { return fault{before: tidings.ErrUnavailable} }
+		store := memlog.New()
+		store.Fault = func(int) memlog.Fault { return memlog.Fault{Before: tidings.ErrUnavailable} }
 		job := tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{QueueBytes: 300, BlockFor: time.Second, Logger: quiet()})
 		job.Custom("fits", nil)
 		began := time.Now()
@@ -373,7 +377,7 @@ func TestBlockForIsABound(t *testing.T) {
 
 func TestFencedHandlerStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := newMemLog()
+		store := memlog.New()
 		zombie := tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{Epoch: 1, Logger: quiet()})
 		synctest.Wait()
 		next := tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{Epoch: 2})
@@ -401,7 +405,7 @@ func TestFencedHandlerStops(t *testing.T) {
 
 func TestHeartbeatFencesAQuietZombie(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := newMemLog()
+		store := memlog.New()
 		zombie := tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{Epoch: 1, Logger: quiet()})
 		synctest.Wait()
 		next := tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{Epoch: 2})
@@ -417,7 +421,7 @@ func TestHeartbeatFencesAQuietZombie(t *testing.T) {
 
 func TestJobEndedBySomebodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := newMemLog()
+		store := memlog.New()
 		job := tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{Logger: quiet()})
 		synctest.Wait()
 		e, _ := tidings.NewEvent(tidings.TypeCancelled, nil)
@@ -438,7 +442,7 @@ func TestJobEndedBySomebodyElse(t *testing.T) {
 
 func TestOneBadEventDoesNotTakeOthersAlong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &pickyLog{memLog: newMemLog()}
+		store := &pickyLog{Log: memlog.New()}
 		job := tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{Logger: quiet(), QueueBytes: 1 << 20})
 		for i := range 5 {
 			job.Custom(fmt.Sprint(i), nil)
@@ -452,7 +456,7 @@ func TestOneBadEventDoesNotTakeOthersAlong(t *testing.T) {
 		if err := job.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		equal(t, names(t, store.memLog, "job"), numbered(7))
+		equal(t, names(t, store.Log, "job"), numbered(7))
 		if s := job.Stats(); s.Dropped != 1 || s.Queued != 0 {
 			t.Errorf("stats %+v", s)
 		}
@@ -460,7 +464,7 @@ func TestOneBadEventDoesNotTakeOthersAlong(t *testing.T) {
 }
 
 // pickyLog refuses events that hold "bad".
-type pickyLog struct{ *memLog }
+type pickyLog struct{ *memlog.Log }
 
 func (p *pickyLog) Append(ctx context.Context, jobID string, b tidings.Batch) (tidings.Receipt, error) {
 	for _, e := range b.Events {
@@ -468,36 +472,36 @@ func (p *pickyLog) Append(ctx context.Context, jobID string, b tidings.Batch) (t
 			return tidings.Receipt{}, &tidings.TooLargeError{What: "event", Limit: 1}
 		}
 	}
-	return p.memLog.Append(ctx, jobID, b)
+	return p.Log.Append(ctx, jobID, b)
 }
 
 func TestHeartbeatsFromTheFirstEventToTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := newMemLog()
+		store := memlog.New()
 		up := time.Now().Add(time.Minute)
-		store.fault = func(int) fault {
+		store.Fault = func(int) memlog.Fault {
 			if time.Now().Before(up) {
-				return fault{before: tidings.ErrUnavailable}
+				return memlog.Fault{Before: tidings.ErrUnavailable}
 			}
-			return fault{}
+			return memlog.Fault{}
 		}
 		job := tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{HeartbeatEvery: 10 * time.Second, LeaseTTL: 25 * time.Second, Logger: quiet()})
 		time.Sleep(59 * time.Second)
-		if n := len(store.beats); n != 0 {
+		if n := len(store.Beats); n != 0 {
 			t.Errorf("%d heartbeats of a job that the store does not know", n)
 		}
 		job.Flush(t.Context())
 		time.Sleep(35 * time.Second)
 		synctest.Wait()
-		if n := len(store.beats); n != 4 {
+		if n := len(store.Beats); n != 4 {
 			t.Errorf("%d heartbeats in 35 s, want 4", n)
 		}
-		if l := store.beats[0]; l.TTL != 25*time.Second || l.Producer == nil || l.Producer.ID != tidings.DefaultProducerID {
+		if l := store.Beats[0]; l.TTL != 25*time.Second || l.Producer == nil || l.Producer.ID != tidings.DefaultProducerID {
 			t.Errorf("heartbeat %+v", l)
 		}
 		job.End(nil, nil)
 		time.Sleep(time.Minute)
-		if n := len(store.beats); n != 4 {
+		if n := len(store.Beats); n != 4 {
 			t.Errorf("%d heartbeats after the end", n-4)
 		}
 		if err := job.Close(t.Context()); err != nil {
@@ -508,8 +512,8 @@ func TestHeartbeatsFromTheFirstEventToTheEnd(t *testing.T) {
 
 func TestCloseWithoutASpoolSaysWhatIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := newMemLog()
-		store.fault = func(int) fault { return fault{before: tidings.ErrUnavailable} }
+		store := memlog.New()
+		store.Fault = func(int) memlog.Fault { return memlog.Fault{Before: tidings.ErrUnavailable} }
 		job := tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{Logger: quiet()})
 		job.Custom("lost", nil)
 		job.End(nil, nil)
@@ -530,20 +534,20 @@ func TestCloseWithoutASpoolSaysWhatIsLost(t *testing.T) {
 
 func TestAppenderThatPanicsOrHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &oddLog{memLog: newMemLog()}
+		store := &oddLog{Log: memlog.New()}
 		job := tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{Logger: quiet()})
 		job.Custom("0", nil)
 		if err := job.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		equal(t, names(t, store.memLog, "job"), numbered(1))
+		equal(t, names(t, store.Log, "job"), numbered(1))
 	})
 }
 
 // oddLog panics at the first append, and hangs at the second until the try is
 // given up.
 type oddLog struct {
-	*memLog
+	*memlog.Log
 	calls int
 }
 
@@ -556,7 +560,7 @@ func (o *oddLog) Append(ctx context.Context, jobID string, b tidings.Batch) (tid
 		<-ctx.Done()
 		return tidings.Receipt{}, ctx.Err()
 	}
-	return o.memLog.Append(ctx, jobID, b)
+	return o.Log.Append(ctx, jobID, b)
 }
 
 // Nothing is left running when a job has ended and its events are stored, even
@@ -564,12 +568,12 @@ func (o *oddLog) Append(ctx context.Context, jobID string, b tidings.Batch) (tid
 func TestEndedHandlerLeavesNothingRunning(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		store := newMemLog()
+		store := memlog.New()
 		job := tidings.Start(context.Background(), "job", store, &tidings.HandlerOptions{SpoolDir: dir})
 		job.Custom("0", nil)
 		job.End(nil, nil)
 		synctest.Wait()
-		if got := store.job("job").Status; got != tidings.StatusCompleted {
+		if got := store.Summary("job").Status; got != tidings.StatusCompleted {
 			t.Errorf("the job is %s", got)
 		}
 	})
@@ -579,7 +583,7 @@ func TestEndedHandlerLeavesNothingRunning(t *testing.T) {
 // enough, also if the appender does not care for its context.
 func TestCloseIsBoundedWhateverTheAppenderDoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &stuckLog{memLog: newMemLog(), release: make(chan struct{})}
+		store := &stuckLog{Log: memlog.New(), release: make(chan struct{})}
 		job := tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{Logger: quiet()})
 		job.Custom("0", nil)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -594,7 +598,7 @@ func TestCloseIsBoundedWhateverTheAppenderDoes(t *testing.T) {
 
 // stuckLog does not return before it is released.
 type stuckLog struct {
-	*memLog
+	*memlog.Log
 	release chan struct{}
 }
 

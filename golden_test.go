@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tidings"
+	"tidings/internal/memlog"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew from what the handler publishes")
@@ -84,7 +85,7 @@ func checkCase(t *testing.T, path string) {
 
 // play runs the callbacks and gives what was published.
 func play(t *testing.T, c callbackCase) callbackCase {
-	store := newMemLog()
+	store := memlog.New()
 	o := c.Options
 	p := &player{t: t, store: store, runs: map[string]*tidings.Run{}, models: map[string]*tidings.ModelRun{}, tools: map[string]*tidings.ToolRun{}, errs: map[string]error{}}
 	p.job = tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{
@@ -98,17 +99,17 @@ func play(t *testing.T, c callbackCase) callbackCase {
 		t.Errorf("Close: %v", err)
 	}
 	c.Events = nil
-	for _, e := range store.log("job") {
+	for _, e := range store.Events("job") {
 		c.Events = append(c.Events, callbackEvent{e.Type, e.Data})
 	}
 	c.Events = joinDeltas(t, c.Events)
-	c.Status, c.Strays = store.job("job").Status, p.job.Stats().Strays
+	c.Status, c.Strays = store.Summary("job").Status, p.job.Stats().Strays
 	return c
 }
 
 type player struct {
 	t      *testing.T
-	store  *memLog
+	store  *memlog.Log
 	job    *tidings.Handler
 	runs   map[string]*tidings.Run
 	models map[string]*tidings.ModelRun

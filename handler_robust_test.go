@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tidings"
+	"tidings/internal/memlog"
 )
 
 func TestNilHandlerLetsCodeRunUnobserved(t *testing.T) {
@@ -72,7 +73,7 @@ func (badError) Is(error) bool { panic("boom") }
 // TestBadValuesOfTheAgentHarmNobody: whatever an agent hands over, every event is
 // published, and it is valid JSON.
 func TestBadValuesOfTheAgentHarmNobody(t *testing.T) {
-	store := newMemLog()
+	store := memlog.New()
 	job := tidings.Start(t.Context(), "job", store, nil)
 	cyclic := map[string]any{}
 	cyclic["self"] = cyclic
@@ -107,7 +108,7 @@ func TestBadValuesOfTheAgentHarmNobody(t *testing.T) {
 	if err := job.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	log := store.log("job")
+	log := store.Events("job")
 	if got, want := len(log), 1+len(bad)*12+3+4+1+1; got != want {
 		t.Errorf("%d events, want %d", got, want)
 	}
@@ -116,7 +117,7 @@ func TestBadValuesOfTheAgentHarmNobody(t *testing.T) {
 			t.Errorf("%s %q: %v", e.Type, e.Data, err)
 		}
 	}
-	if j := store.job("job"); j.Status != tidings.StatusFailed || j.Error == "" {
+	if j := store.Summary("job"); j.Status != tidings.StatusFailed || j.Error == "" {
 		t.Errorf("the job is %s: %q", j.Status, j.Error)
 	}
 	if s := job.Stats(); s.Dropped != 2 || s.Strays != 0 {
@@ -134,13 +135,13 @@ func (badKey) MarshalText() ([]byte, error) { panic("boom") }
 
 func TestValuesAreSnapshots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := newMemLog()
+		store := memlog.New()
 		gate := true
-		store.fault = func(int) fault {
+		store.Fault = func(int) memlog.Fault {
 			if gate {
-				return fault{before: tidings.ErrUnavailable}
+				return memlog.Fault{Before: tidings.ErrUnavailable}
 			}
-			return fault{}
+			return memlog.Fault{}
 		}
 		job := tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{Logger: quiet()})
 		state := map[string]int{"n": 1}
@@ -149,13 +150,13 @@ func TestValuesAreSnapshots(t *testing.T) {
 		job.Emit(tidings.Event{Type: "x", Data: data})
 		state["n"] = 2
 		data[5] = '2'
-		store.mu.Lock()
+		store.Mu.Lock()
 		gate = false
-		store.mu.Unlock()
+		store.Mu.Unlock()
 		if err := job.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		log := store.log("job")
+		log := store.Events("job")
 		if string(log[1].Data) != `{"snapshot":{"n":1}}` || string(log[2].Data) != `{"n":1}` {
 			t.Errorf("published %s and %s", log[1].Data, log[2].Data)
 		}
@@ -163,7 +164,7 @@ func TestValuesAreSnapshots(t *testing.T) {
 }
 
 func TestRedactionSeesEveryValueBeforeItLeaves(t *testing.T) {
-	store := newMemLog()
+	store := memlog.New()
 	var mu sync.Mutex
 	seen := map[string]bool{}
 	job := tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{
@@ -201,7 +202,7 @@ func TestRedactionSeesEveryValueBeforeItLeaves(t *testing.T) {
 	if err := job.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range store.log("job") {
+	for _, e := range store.Events("job") {
 		if strings.Contains(string(e.Data), "secre") {
 			t.Errorf("%s %s", e.Type, e.Data)
 		}
@@ -214,7 +215,7 @@ func TestRedactionSeesEveryValueBeforeItLeaves(t *testing.T) {
 }
 
 func TestToolPublishesAPanicAndLetsItGoOn(t *testing.T) {
-	store := newMemLog()
+	store := memlog.New()
 	job := tidings.Start(t.Context(), "job", store, nil)
 	func() {
 		defer func() {
@@ -227,14 +228,14 @@ func TestToolPublishesAPanicAndLetsItGoOn(t *testing.T) {
 	if err := job.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	log := store.log("job")
+	log := store.Events("job")
 	if last := string(log[len(log)-1].Data); !strings.Contains(last, `"error":"panic: boom"`) || !strings.Contains(last, `"error_kind":"panic"`) {
 		t.Errorf("published %s", last)
 	}
 }
 
 func TestToolThatEndsItsGoroutine(t *testing.T) {
-	store := newMemLog()
+	store := memlog.New()
 	job := tidings.Start(t.Context(), "job", store, nil)
 	var done sync.WaitGroup
 	done.Go(func() {
@@ -244,7 +245,7 @@ func TestToolThatEndsItsGoroutine(t *testing.T) {
 	if err := job.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if log := store.log("job"); log[len(log)-1].Type != tidings.TypeToolResult {
+	if log := store.Events("job"); log[len(log)-1].Type != tidings.TypeToolResult {
 		t.Errorf("the log ends with %s", log[len(log)-1].Type)
 	}
 }
@@ -267,7 +268,7 @@ func TestRunEndsTheJobAsFnEnds(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			store := newMemLog()
+			store := memlog.New()
 			job := tidings.Start(t.Context(), "job", store, nil)
 			if c.name == "stops" {
 				if err := job.Flush(t.Context()); err != nil {
@@ -287,7 +288,7 @@ func TestRunEndsTheJobAsFnEnds(t *testing.T) {
 					t.Errorf("Run gave %v, want %v", err, c.err)
 				}
 			}()
-			if got := store.job("job").Status; got != c.want {
+			if got := store.Summary("job").Status; got != c.want {
 				t.Errorf("the job is %s, want %s", got, c.want)
 			}
 		})
@@ -296,7 +297,7 @@ func TestRunEndsTheJobAsFnEnds(t *testing.T) {
 
 func TestContextEndsWhenTheJobIsAskedToStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := newMemLog()
+		store := memlog.New()
 		job := tidings.Start(t.Context(), "job", store, nil)
 		time.Sleep(time.Minute)
 		if err := job.Context().Err(); err != nil {
@@ -315,7 +316,7 @@ func TestContextEndsWhenTheJobIsAskedToStop(t *testing.T) {
 		if err := job.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if got := store.job("job").Status; got != tidings.StatusCancelled {
+		if got := store.Summary("job").Status; got != tidings.StatusCancelled {
 			t.Errorf("the job is %s", got)
 		}
 	})
@@ -323,7 +324,7 @@ func TestContextEndsWhenTheJobIsAskedToStop(t *testing.T) {
 
 // TestManyGoroutines is for the race detector.
 func TestManyGoroutines(t *testing.T) {
-	store := newMemLog()
+	store := memlog.New()
 	job := tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{Automatic: true})
 	ctx, root := job.Phase(t.Context(), "root")
 	var all sync.WaitGroup
@@ -348,14 +349,14 @@ func TestManyGoroutines(t *testing.T) {
 	if err := job.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	j := store.job("job")
+	j := store.Summary("job")
 	if j.Status != tidings.StatusCompleted || j.Usage.OutputTokens != 8*20*5 || job.Stats().Strays != 0 {
 		t.Errorf("the job is %+v, stats %+v", j, job.Stats())
 	}
 }
 
 func TestImpossibleJobRunsUnobserved(t *testing.T) {
-	store := newMemLog()
+	store := memlog.New()
 	for _, opts := range []*tidings.HandlerOptions{{}, {Epoch: -1}} {
 		id := "job"
 		if opts.Epoch == 0 {
@@ -372,7 +373,7 @@ func TestImpossibleJobRunsUnobserved(t *testing.T) {
 			t.Errorf("Close says %v", err)
 		}
 	}
-	if len(store.appends) > 0 {
-		t.Errorf("%d appends", len(store.appends))
+	if len(store.Appends) > 0 {
+		t.Errorf("%d appends", len(store.Appends))
 	}
 }

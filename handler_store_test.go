@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tidings"
+	"tidings/internal/memlog"
 	"tidings/pebblelog"
 )
 
@@ -51,17 +52,17 @@ func readAll(t *testing.T, store tidings.Reader, jobID string) []tidings.Event {
 type shakyStore struct {
 	*pebblelog.Store
 	calls atomic.Int64
-	fault func(call int) fault
+	fault func(call int) memlog.Fault
 }
 
 func (s *shakyStore) Append(ctx context.Context, jobID string, b tidings.Batch) (tidings.Receipt, error) {
 	f := s.fault(int(s.calls.Add(1)))
-	if f.before != nil {
-		return tidings.Receipt{}, f.before
+	if f.Before != nil {
+		return tidings.Receipt{}, f.Before
 	}
 	r, err := s.Store.Append(ctx, jobID, b)
-	if err == nil && f.after != nil {
-		return tidings.Receipt{}, f.after
+	if err == nil && f.After != nil {
+		return tidings.Receipt{}, f.After
 	}
 	return r, err
 }
@@ -97,8 +98,10 @@ func TestRealStoreGetsEveryEventOnce(t *testing.T) {
 
 func nameOf(t *testing.T, e tidings.Event) string {
 	t.Helper()
-	m := newMemLog()
-	m.events["job"] = []tidings.Event{e}
+	m := memlog.New()
+	if _, err := m.Append(t.Context(), "job", tidings.Batch{Events: []tidings.Event{e}}); err != nil {
+		t.Fatal(err)
+	}
 	return names(t, m, "job")[0]
 }
 

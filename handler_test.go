@@ -7,10 +7,11 @@ import (
 	"testing"
 
 	"tidings"
+	"tidings/internal/memlog"
 )
 
 func TestHandlerTellsAJobFromStartToEnd(t *testing.T) {
-	store := newMemLog()
+	store := memlog.New()
 	job := tidings.Start(t.Context(), "job-1", store, &tidings.HandlerOptions{Name: "study"})
 	ctx, plan := job.Phase(t.Context(), "plan")
 	m := job.Model(ctx, "gpt")
@@ -31,7 +32,7 @@ func TestHandlerTellsAJobFromStartToEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	var types []string
-	for _, e := range store.log("job-1") {
+	for _, e := range store.Events("job-1") {
 		types = append(types, e.Type)
 		t.Logf("%s %s", e.Type, e.Data)
 		if err := e.Validate(); err != nil {
@@ -42,7 +43,7 @@ func TestHandlerTellsAJobFromStartToEnd(t *testing.T) {
 	if got := strings.Join(types, " "); got != want {
 		t.Errorf("the log has %s\nwant %s", got, want)
 	}
-	if j := store.job("job-1"); j.Status != tidings.StatusCompleted || j.Name != "study" || j.Usage.InputTokens != 3 {
+	if j := store.Summary("job-1"); j.Status != tidings.StatusCompleted || j.Name != "study" || j.Usage.InputTokens != 3 {
 		t.Errorf("the job is %+v", j)
 	}
 }

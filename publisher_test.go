@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tidings"
+	"tidings/internal/memlog"
 )
 
 func named(name string) tidings.Event {
@@ -23,8 +24,8 @@ func named(name string) tidings.Event {
 
 func TestPublishRepeatsUntilTheStoreAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := newMemLog()
-		store.fault = flaky(rand.New(rand.NewPCG(1, 2)))
+		store := memlog.New()
+		store.Fault = flaky(rand.New(rand.NewPCG(1, 2)))
 		p := tidings.NewPublisher(store, nil)
 		for i := range 200 {
 			r, err := p.Publish(t.Context(), "job", named(fmt.Sprint(i)))
@@ -41,13 +42,13 @@ func TestPublishRepeatsUntilTheStoreAnswers(t *testing.T) {
 
 func TestPublishSettlesWhatItGaveUpOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := newMemLog()
+		store := memlog.New()
 		down := true
-		store.fault = func(int) fault {
+		store.Fault = func(int) memlog.Fault {
 			if down {
-				return fault{after: tidings.ErrUnavailable} // written, but who knows
+				return memlog.Fault{After: tidings.ErrUnavailable} // written, but who knows
 			}
-			return fault{}
+			return memlog.Fault{}
 		}
 		p := tidings.NewPublisher(store, &tidings.PublisherOptions{Epoch: 1})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -65,7 +66,7 @@ func TestPublishSettlesWhatItGaveUpOn(t *testing.T) {
 }
 
 func TestPublishOneAfterAnotherInEachJob(t *testing.T) {
-	store := newMemLog()
+	store := memlog.New()
 	p := tidings.NewPublisher(store, nil)
 	var all sync.WaitGroup
 	for i := range 64 {
@@ -90,7 +91,7 @@ func TestPublishOneAfterAnotherInEachJob(t *testing.T) {
 }
 
 func TestLaterPublisherTakesOver(t *testing.T) {
-	store := newMemLog()
+	store := memlog.New()
 	first, second := tidings.NewPublisher(store, nil), tidings.NewPublisher(store, nil)
 	for _, p := range []*tidings.Publisher{first, second} {
 		if _, err := p.Publish(t.Context(), "job", named("x")); err != nil {
@@ -105,11 +106,11 @@ func TestLaterPublisherTakesOver(t *testing.T) {
 
 func TestPublishAfterTheStoreForgot(t *testing.T) {
 	for _, epoch := range []int64{0, 3} {
-		store := newMemLog()
+		store := memlog.New()
 		p := tidings.NewPublisher(store, &tidings.PublisherOptions{Epoch: epoch})
 		for i := range 6 {
 			if i%2 == 0 {
-				store.forget()
+				store.Forget()
 			}
 			if _, err := p.Publish(t.Context(), "job", named(fmt.Sprint(i))); err != nil {
 				t.Fatal(err)
@@ -123,7 +124,7 @@ func TestPublishAfterTheStoreForgot(t *testing.T) {
 // the first one's epoch. Its events must not pass for the first one's.
 func TestSecondStartWithTheSameEpochLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := newMemLog()
+		store := memlog.New()
 		for i := range 3 {
 			p := tidings.NewPublisher(store, &tidings.PublisherOptions{Epoch: 1})
 			for j := range 2 {
@@ -143,7 +144,7 @@ func TestSecondStartWithTheSameEpochLosesNothing(t *testing.T) {
 }
 
 func TestPublishAfterTheEndIsRefused(t *testing.T) {
-	store := newMemLog()
+	store := memlog.New()
 	for _, epoch := range []int64{0, 1} {
 		p := tidings.NewPublisher(store, &tidings.PublisherOptions{Epoch: epoch})
 		job := fmt.Sprint("job-", epoch)
@@ -159,7 +160,7 @@ func TestPublishAfterTheEndIsRefused(t *testing.T) {
 }
 
 func TestPublishOfABadEventWritesNothing(t *testing.T) {
-	store := newMemLog()
+	store := memlog.New()
 	p := tidings.NewPublisher(store, nil)
 	var invalid *tidings.InvalidError
 	if _, err := p.Publish(t.Context(), "job", named("0"), tidings.Event{Type: "x", Data: []byte("{")}); !errors.As(err, &invalid) || invalid.Field != "events[1].data" {
@@ -168,7 +169,7 @@ func TestPublishOfABadEventWritesNothing(t *testing.T) {
 	if _, err := p.Publish(t.Context(), "job"); !errors.As(err, &invalid) {
 		t.Errorf("Publish of nothing says %v", err)
 	}
-	if len(store.log("job")) != 0 {
+	if len(store.Events("job")) != 0 {
 		t.Errorf("something was written")
 	}
 }

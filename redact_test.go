@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"tidings"
+	"tidings/internal/memlog"
 )
 
 func TestRedactSecrets(t *testing.T) {
@@ -29,14 +30,14 @@ func TestRedactSecrets(t *testing.T) {
 }
 
 func TestRedactSecretsInAHandler(t *testing.T) {
-	store := newMemLog()
+	store := memlog.New()
 	job := tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{Redact: tidings.RedactSecrets})
 	_, tool := job.ToolStart(t.Context(), "login", "", map[string]string{"password": "hunter2"})
 	tool.End(`{"token":"abc"}`, nil)
 	if err := job.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range store.log("job") {
+	for _, e := range store.Events("job") {
 		if strings.Contains(string(e.Data), "hunter2") || strings.Contains(string(e.Data), "abc") {
 			t.Errorf("published %s", e.Data)
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tidings"
+	"tidings/internal/memlog"
 )
 
 func spoolFiles(t *testing.T, dir string) []string {
@@ -30,9 +31,9 @@ func spoolFiles(t *testing.T, dir string) []string {
 
 // spooled starts a job whose store is away, publishes the names and closes the
 // handler, as a worker does that is told to go. It gives the spool file.
-func spooled(t *testing.T, store *memLog, dir string, opts tidings.HandlerOptions, from, to int) string {
+func spooled(t *testing.T, store *memlog.Log, dir string, opts tidings.HandlerOptions, from, to int) string {
 	t.Helper()
-	store.fault = func(int) fault { return fault{before: tidings.ErrUnavailable} }
+	store.Fault = func(int) memlog.Fault { return memlog.Fault{Before: tidings.ErrUnavailable} }
 	opts.SpoolDir, opts.Logger = dir, quiet()
 	job := tidings.Start(t.Context(), "job", store, &opts)
 	for i := from; i < to; i++ {
@@ -49,7 +50,7 @@ func spooled(t *testing.T, store *memLog, dir string, opts tidings.HandlerOption
 	if s := job.Stats(); s.Dropped != 0 || s.QueuedBytes != 0 || s.Spooled != int64(to-from)+1 {
 		t.Fatalf("stats %+v", s)
 	}
-	store.fault = nil
+	store.Fault = nil
 	files := spoolFiles(t, dir)
 	return files[len(files)-1]
 }
@@ -61,7 +62,7 @@ func inBubble(t *testing.T, f func(t *testing.T, dir string)) {
 
 func TestCloseLeavesWhatIsUnsentInTheSpool(t *testing.T) {
 	inBubble(t, func(t *testing.T, dir string) {
-		store := newMemLog()
+		store := memlog.New()
 		spooled(t, store, dir, tidings.HandlerOptions{QueueBytes: 20 << 10}, 0, 500)
 		report, err := tidings.ResumeSpool(t.Context(), dir, store)
 		if err != nil || report.Files != 1 || report.Events != 501 {
@@ -76,7 +77,7 @@ func TestCloseLeavesWhatIsUnsentInTheSpool(t *testing.T) {
 
 func TestNextStartTakesUpTheSpool(t *testing.T) {
 	inBubble(t, func(t *testing.T, dir string) {
-		store := newMemLog()
+		store := memlog.New()
 		spooled(t, store, dir, tidings.HandlerOptions{Epoch: 1}, 0, 5)
 		spooled(t, store, dir, tidings.HandlerOptions{Epoch: 2}, 5, 10)
 		job := tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{Epoch: 3, SpoolDir: dir, Logger: quiet()})
@@ -93,18 +94,18 @@ func TestNextStartTakesUpTheSpool(t *testing.T) {
 
 func TestResumingTwiceGivesNoDuplicate(t *testing.T) {
 	inBubble(t, func(t *testing.T, dir string) {
-		store := newMemLog()
+		store := memlog.New()
 		path := spooled(t, store, dir, tidings.HandlerOptions{}, 0, 2000)
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		// The process that resumes dies with half of it appended.
-		store.fault = func(call int) fault {
+		store.Fault = func(call int) memlog.Fault {
 			if call%5 == 4 {
-				return fault{after: tidings.ErrUnavailable}
+				return memlog.Fault{After: tidings.ErrUnavailable}
 			}
-			return fault{}
+			return memlog.Fault{}
 		}
 		if _, err := tidings.ResumeSpool(t.Context(), dir, store); err != nil {
 			t.Fatal(err)
@@ -126,7 +127,7 @@ func TestTornSpool(t *testing.T) {
 	var text []byte
 	var name string
 	synctest.Test(t, func(t *testing.T) {
-		path := spooled(t, newMemLog(), dir, tidings.HandlerOptions{QueueBytes: 4 << 10}, 0, 100)
+		path := spooled(t, memlog.New(), dir, tidings.HandlerOptions{QueueBytes: 4 << 10}, 0, 100)
 		text, _ = os.ReadFile(path)
 		name = filepath.Base(path)
 	})
@@ -135,7 +136,7 @@ func TestTornSpool(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		store := newMemLog()
+		store := memlog.New()
 		if _, err := tidings.ResumeSpool(t.Context(), dir, store); err != nil {
 			return -1
 		}
@@ -165,7 +166,7 @@ func TestTornSpool(t *testing.T) {
 
 func TestSpoolOfAFencedHandlerIsPutAside(t *testing.T) {
 	inBubble(t, func(t *testing.T, dir string) {
-		store := newMemLog()
+		store := memlog.New()
 		spooled(t, store, dir, tidings.HandlerOptions{Epoch: 1}, 0, 5)
 		next := tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{Epoch: 2})
 		if err := next.Close(t.Context()); err != nil {
@@ -184,8 +185,8 @@ func TestSpoolOfAFencedHandlerIsPutAside(t *testing.T) {
 
 func TestSpoolOfARunningHandlerIsLeftAlone(t *testing.T) {
 	inBubble(t, func(t *testing.T, dir string) {
-		store := newMemLog()
-		store.fault = func(int) fault { return fault{before: tidings.ErrUnavailable} }
+		store := memlog.New()
+		store.Fault = func(int) memlog.Fault { return memlog.Fault{Before: tidings.ErrUnavailable} }
 		job := tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{SpoolDir: dir, QueueBytes: 4 << 10, Logger: quiet()})
 		for i := range 100 {
 			job.Custom(fmt.Sprint(i), nil)
@@ -194,13 +195,13 @@ func TestSpoolOfARunningHandlerIsLeftAlone(t *testing.T) {
 		if s := job.Stats(); s.Spooled == 0 || s.QueuedBytes > 4<<10 {
 			t.Fatalf("stats %+v", s)
 		}
-		report, err := tidings.ResumeSpool(t.Context(), dir, newMemLog())
+		report, err := tidings.ResumeSpool(t.Context(), dir, memlog.New())
 		if err != nil || report.InUse != 1 || report.Files != 0 {
 			t.Errorf("ResumeSpool gave %+v, %v", report, err)
 		}
-		store.mu.Lock()
-		store.fault = nil
-		store.mu.Unlock()
+		store.Mu.Lock()
+		store.Fault = nil
+		store.Mu.Unlock()
 		if err := job.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -210,8 +211,8 @@ func TestSpoolOfARunningHandlerIsLeftAlone(t *testing.T) {
 
 func TestFullSpoolDropsAndReports(t *testing.T) {
 	inBubble(t, func(t *testing.T, dir string) {
-		store := newMemLog()
-		store.fault = func(int) fault { return fault{before: tidings.ErrUnavailable} }
+		store := memlog.New()
+		store.Fault = func(int) memlog.Fault { return memlog.Fault{Before: tidings.ErrUnavailable} }
 		job := tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{SpoolDir: dir, QueueBytes: 4 << 10, SpoolBytes: 8 << 10, Logger: quiet()})
 		for i := range 300 {
 			job.Custom(fmt.Sprint(i), nil)
@@ -221,9 +222,9 @@ func TestFullSpoolDropsAndReports(t *testing.T) {
 		if dropped == 0 {
 			t.Fatal("nothing was dropped")
 		}
-		store.mu.Lock()
-		store.fault = nil
-		store.mu.Unlock()
+		store.Mu.Lock()
+		store.Fault = nil
+		store.Mu.Unlock()
 		if err := job.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -233,7 +234,7 @@ func TestFullSpoolDropsAndReports(t *testing.T) {
 }
 
 func TestMissingSpoolFolderIsEmpty(t *testing.T) {
-	report, err := tidings.ResumeSpool(t.Context(), filepath.Join(t.TempDir(), "none"), newMemLog())
+	report, err := tidings.ResumeSpool(t.Context(), filepath.Join(t.TempDir(), "none"), memlog.New())
 	if err != nil || report != (tidings.SpoolReport{}) {
 		t.Errorf("ResumeSpool gave %+v, %v", report, err)
 	}
@@ -251,7 +252,7 @@ func FuzzSpool(f *testing.F) {
 		if err := os.WriteFile(filepath.Join(dir, "x.spool"), text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, _ = tidings.ResumeSpool(t.Context(), dir, newMemLog())
+		_, _ = tidings.ResumeSpool(t.Context(), dir, memlog.New())
 	})
 }
 

@@ -59,7 +59,7 @@ type StopReport struct {
 // Worker is a process that runs tasks, as its queue knows it.
 type Worker struct {
 	Name        string     `json:"name"`
-	Queue       string     `json:"queue"` // the type of the task queue, such as "celery"
+	Type        string     `json:"type"` // the type of the task queue, such as "celery"
 	Alive       bool       `json:"alive"`
 	Active      int        `json:"active"`                // tasks that run on it now
 	Processed   int64      `json:"processed"`             // tasks that it ended since it started
@@ -73,7 +73,7 @@ type Worker struct {
 // QueueDepth says how much waits in one queue.
 type QueueDepth struct {
 	Name    string `json:"name"`
-	Queue   string `json:"queue"`   // the type of the task queue
+	Type    string `json:"type"`    // the type of the task queue
 	Waiting int64  `json:"waiting"` // that no worker has taken
 	Unacked int64  `json:"unacked"` // that a worker has taken and not ended; of all queues together where the broker can't tell
 }

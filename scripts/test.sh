@@ -31,10 +31,20 @@ in_modules() {
 	return "$failed"
 }
 
-# functions KIND: a line "folder name" for each Fuzz… or Benchmark… function.
+# functions KIND: a line "folder name" for each Fuzz… or Benchmark… function of
+# the module in the current folder.
 functions() {
-	sources '*_test.go' | xargs grep -HoE "^func $1[A-Za-z0-9_]*" |
-		sed -E 's#/[^/]+_test\.go:func # #' | sort -u
+	sources '*_test.go' | xargs -r grep -HoE "^func $1[A-Za-z0-9_]*" |
+		sed -E 's#/[^/]+_test\.go:func # #' | sort -u | while read -r folder name; do
+		[ "$(module_of "$folder")" = . ] && echo "$folder $name"
+	done
+}
+
+# module_of FOLDER: the folder of the module that it belongs to.
+module_of() {
+	local dir=$1
+	while [ "$dir" != . ] && [ ! -f "$dir/go.mod" ]; do dir=$(dirname "$dir"); done
+	echo "$dir"
 }
 
 # tool NAME…: a program of tools.mod.
@@ -68,7 +78,9 @@ step_test() {
 }
 
 # Each benchmark runs once, so that it can't rot; `make bench` measures.
-step_bench() {
+step_bench() { in_modules bench; }
+
+bench() {
 	local folders
 	folders=$(functions Benchmark | cut -d' ' -f1 | sort -u)
 	[ -n "$folders" ] || return 0
@@ -76,7 +88,9 @@ step_bench() {
 	go test -run '^$' -bench . -benchtime 1x -timeout 5m $folders
 }
 
-step_fuzz() {
+step_fuzz() { in_modules fuzz_all; }
+
+fuzz_all() {
 	local folder name failed=0
 	while read -r folder name; do
 		fuzz "$folder" "$name" || failed=1

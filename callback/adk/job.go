@@ -1,0 +1,59 @@
+package adk
+
+import (
+	"context"
+
+	"google.golang.org/adk/v2/agent"
+
+	"tidings"
+)
+
+type jobKey struct{}
+
+// WithJob puts the job into the context of a run, where a [Plugin] finds it.
+// [Run] does it for you.
+func WithJob(ctx context.Context, job *tidings.Handler) context.Context {
+	return context.WithValue(ctx, jobKey{}, &observation{job: job})
+}
+
+// observationFrom gives what [Run] or [WithJob] put into the context, or nil.
+func observationFrom(ctx context.Context) *observation {
+	o, _ := ctx.Value(jobKey{}).(*observation)
+	return o
+}
+
+// Context gives the context of the run that an agent's or a tool's code runs
+// in, for the methods of [tidings.Handler]: what is started with it appears
+// beneath the tool call or the agent. Without a job it is ctx itself.
+//
+//	func search(ctx agent.Context, in query) (hits, error) {
+//		step, run := job.Phase(adk.Context(ctx), "ask the index")
+func Context(ctx agent.Context) context.Context {
+	v := running.find(keyOf(ctx))
+	if v == nil {
+		return ctx
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if t := v.tools[ctx.FunctionCallID()]; t != nil {
+		return t.inner
+	}
+	if a := v.agent(ctx.AgentName(), ctx.Branch()); a != nil {
+		return carry{Context: ctx, run: a.inner}
+	}
+	return ctx
+}
+
+// carry is a context that finds the run of another one.
+type carry struct {
+	context.Context
+	run context.Context
+}
+
+// Value prefers what the framework's context holds.
+func (c carry) Value(key any) any {
+	if v := c.Context.Value(key); v != nil {
+		return v
+	}
+	return c.run.Value(key)
+}

@@ -19,9 +19,21 @@ type field struct {
 func (f field) add(o object) object { return o.raw(f.name, f.json) }
 
 // close ends the data, with what was truncated in it.
-func (f field) close(o object) []byte {
-	if f.full > 0 {
-		o = append(o.key("truncated"), '{').integer(f.name, int64(f.full))
+func (f field) close(o object) []byte { return closeAll(o, f) }
+
+// closeAll ends data that holds several fields.
+func closeAll(o object, fields ...field) []byte {
+	open := false
+	for _, f := range fields {
+		if f.full == 0 {
+			continue
+		}
+		if !open {
+			o, open = append(o.key("truncated"), '{'), true
+		}
+		o = o.integer(f.name, int64(f.full))
+	}
+	if open {
 		o = append(o, '}')
 	}
 	return o.end()

@@ -134,8 +134,8 @@ type step struct {
 }
 
 type stepError struct {
-	ID, Message, Wraps string
-	Cancel             bool
+	ID, Message, Wraps, Kind string
+	Cancel, Timeout          bool
 }
 
 func (p *player) err(e *stepError) error {
@@ -145,9 +145,16 @@ func (p *player) err(e *stepError) error {
 	if known := p.errs[e.ID]; known != nil && e.ID != "" {
 		return known
 	}
-	err := error(&caseError{message: e.Message, wraps: p.errs[e.Wraps]})
-	if e.Cancel {
-		err = &caseError{message: e.Message, wraps: context.Canceled}
+	wraps := p.errs[e.Wraps]
+	switch {
+	case e.Cancel:
+		wraps = context.Canceled
+	case e.Timeout:
+		wraps = context.DeadlineExceeded
+	}
+	err := error(&caseError{message: e.Message, wraps: wraps})
+	if e.Kind != "" {
+		err = &kindError{caseError{message: e.Message, wraps: wraps}, e.Kind}
 	}
 	if e.ID != "" {
 		p.errs[e.ID] = err
@@ -163,6 +170,14 @@ type caseError struct {
 func (e *caseError) Error() string { return e.message }
 func (e *caseError) Unwrap() error { return e.wraps }
 
+// kindError says its kind itself.
+type kindError struct {
+	caseError
+	kind string
+}
+
+func (e *kindError) ErrorKind() string { return e.kind }
+
 func (p *player) do(raw json.RawMessage) {
 	var s step
 	dec := json.NewDecoder(bytes.NewReader(raw))
@@ -171,9 +186,7 @@ func (p *player) do(raw json.RawMessage) {
 		p.t.Fatalf("%s: %v", raw, err)
 	}
 	info := tidings.RunInfo{ID: s.Run, Name: s.Name, Kind: s.Kind, Namespace: s.NS, Step: s.Step, Attempt: s.Attempt, Hidden: s.Hidden, Parent: p.parent(s.Parent)}
-	if s.Input != nil {
-		info.Input = s.Input
-	}
+	info.Input = value(s.Input)
 	ctx := p.t.Context()
 	switch s.Do {
 	case "run_start":
@@ -214,6 +227,8 @@ func (p *player) doRun(s step) bool {
 		model.Usage(s.Usage)
 	case "model_cost":
 		model.Cost(s.Amount, s.Currency)
+	case "model_tool_call":
+		model.ToolCall(s.CallID, s.Tool, value(s.Input))
 	case "model_end":
 		model.FinishReason(s.FinishReason)
 		model.End(s.Text, p.err(s.Error))
@@ -236,6 +251,8 @@ func (p *player) doJob(s step) bool {
 		run.State(value(s.Value))
 	case s.Do == "state":
 		p.job.State(value(s.Value))
+	case s.Do == "state_patch" && run != nil:
+		run.StatePatch(value(s.Value))
 	case s.Do == "state_patch":
 		p.job.StatePatch(value(s.Value))
 	case s.Do == "error":
@@ -282,9 +299,15 @@ func (p *player) requestCancel(s step) {
 	synctest.Wait()
 }
 
+// value is what the agent gives: a string as such, as its odd characters count,
+// anything else as JSON, so that numbers stay as they are.
 func value(raw json.RawMessage) any {
-	if raw == nil {
+	var s string
+	switch {
+	case raw == nil:
 		return nil
+	case raw[0] == '"' && json.Unmarshal(raw, &s) == nil:
+		return s
 	}
 	return raw
 }

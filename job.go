@@ -80,11 +80,12 @@ type Task struct {
 }
 
 // Usage counts tokens as OpenTelemetry's GenAI conventions do: input includes
-// what was read from a cache, output includes reasoning.
+// what was read from a cache and written to it, output includes reasoning.
 type Usage struct {
 	InputTokens       int64 `json:"input_tokens"`
 	OutputTokens      int64 `json:"output_tokens"`
 	CachedInputTokens int64 `json:"cached_input_tokens,omitempty"`
+	CacheWriteTokens  int64 `json:"cache_write_tokens,omitempty"`
 	ReasoningTokens   int64 `json:"reasoning_tokens,omitempty"`
 }
 
@@ -93,6 +94,7 @@ func (u *Usage) Add(other Usage) {
 	u.InputTokens += other.InputTokens
 	u.OutputTokens += other.OutputTokens
 	u.CachedInputTokens += other.CachedInputTokens
+	u.CacheWriteTokens += other.CacheWriteTokens
 	u.ReasoningTokens += other.ReasoningTokens
 }
 

@@ -2,6 +2,7 @@ package tidings
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 )
@@ -28,6 +29,7 @@ type ModelRun struct {
 	usage      *Usage
 	cost       cost
 	finish     string
+	toolCalls  object // elements of a JSON list
 
 	// Under queue.mu: the delta in the queue that may take more text.
 	tail tail
@@ -156,6 +158,28 @@ func (m *ModelRun) FinishReason(reason string) {
 	m.finish = reason
 }
 
+// ToolCall adds a tool that the model asks for, with the arguments it gave, to
+// what End publishes. It calls nothing: see [Handler.Tool]. Arguments that a
+// provider gives as text are best given as a [json.RawMessage]; what is not
+// JSON then becomes a string.
+func (m *ModelRun) ToolCall(callID, tool string, input any) {
+	if m == nil {
+		return
+	}
+	h := m.run.h
+	defer h.guard("ToolCall")
+	o := newObject(128).text("call_id", callID).str("tool", tool)
+	if input != nil {
+		o = o.raw("input", encodeValue(input))
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(m.toolCalls) > 0 {
+		m.toolCalls = append(m.toolCalls, ',')
+	}
+	m.toolCalls = append(m.toolCalls, o.end()...)
+}
+
 // End ends the call with the whole text of the answer; an empty one means what
 // the text deltas added up to. With an error it publishes an error of scope llm
 // instead. The second End of a call does nothing.
@@ -175,8 +199,8 @@ func (m *ModelRun) End(text string, err error) {
 	case err != nil:
 		h.emitError(err, "llm", m.run, m.messageID)
 	default:
-		content := m.content(text)
-		h.emit(TypeThought, content.close(m.completed(told, content)))
+		content, calls := m.content(text), told.toolCalls(h)
+		h.emit(TypeThought, closeAll(calls.add(m.completed(told, content)), content, calls))
 	}
 }
 
@@ -186,6 +210,15 @@ type told struct {
 	cost       cost
 	finish     string
 	firstToken time.Duration
+	calls      object
+}
+
+// toolCalls is the list of the tools that the model asks for.
+func (t told) toolCalls(h *Handler) field {
+	if len(t.calls) == 0 {
+		return field{name: "tool_calls"}
+	}
+	return h.limited("tool_calls", h.redacted(TypeThought, "tool_calls", slices.Concat([]byte("["), t.calls, []byte("]"))))
 }
 
 // addUsage adds the call's tokens and cost to those of the job.
@@ -197,7 +230,7 @@ func (h *Handler) addUsage(m *ModelRun) told {
 		h.tree.used = true
 	}
 	h.tree.costs = addCost(h.tree.costs, m.cost)
-	return told{usage: m.usage, cost: m.cost, finish: m.finish, firstToken: m.firstToken}
+	return told{usage: m.usage, cost: m.cost, finish: m.finish, firstToken: m.firstToken, calls: m.toolCalls}
 }
 
 func (m *ModelRun) content(text string) field {
@@ -233,6 +266,9 @@ func (u *Usage) add(o object) object {
 	o = append(o.key("usage"), '{').integer("input_tokens", u.InputTokens).integer("output_tokens", u.OutputTokens)
 	if u.CachedInputTokens != 0 {
 		o = o.integer("cached_input_tokens", u.CachedInputTokens)
+	}
+	if u.CacheWriteTokens != 0 {
+		o = o.integer("cache_write_tokens", u.CacheWriteTokens)
 	}
 	if u.ReasoningTokens != 0 {
 		o = o.integer("reasoning_tokens", u.ReasoningTokens)

@@ -2,6 +2,7 @@ package adk
 
 import (
 	"context"
+	"strings"
 
 	"google.golang.org/genai"
 
@@ -11,7 +12,7 @@ import (
 )
 
 func (v *invocation) agentStarts(ctx agent.Context) {
-	a := &agentRun{name: ctx.AgentName(), branch: ctx.Branch(), of: ctx.Agent()}
+	a := &agentRun{name: ctx.AgentName(), branch: ctx.Branch()}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	info := tidings.RunInfo{Name: a.name, Kind: "agent"}
@@ -53,14 +54,18 @@ func split(c *genai.Content) (text, thoughts string) {
 	if c == nil {
 		return "", ""
 	}
+	if len(c.Parts) == 1 && c.Parts[0] != nil && !c.Parts[0].Thought {
+		return c.Parts[0].Text, "" // nearly always
+	}
+	var answer, thought strings.Builder
 	for _, p := range c.Parts {
 		switch {
 		case p == nil:
 		case p.Thought:
-			thoughts += p.Text
+			thought.WriteString(p.Text)
 		default:
-			text += p.Text
+			answer.WriteString(p.Text)
 		}
 	}
-	return text, thoughts
+	return answer.String(), thought.String()
 }

@@ -14,6 +14,9 @@ import (
 // event tells what only the framework's events say. Contents of model calls and
 // tools are told by their callbacks.
 func (v *invocation) event(e *session.Event) {
+	if e.Partial { // the agent does not wait for these: it is writing into their maps
+		return
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	a := v.agent(e.Author, e.Branch)
@@ -26,7 +29,7 @@ func (v *invocation) event(e *session.Event) {
 		v.interrupted = true
 		v.ask(run, map[string]any{"id": in.InterruptID, "message": in.Message, "payload": in.Payload})
 	}
-	if a != nil && !e.Partial {
+	if a != nil {
 		a.answered(e)
 	}
 }
@@ -97,7 +100,7 @@ func (a *agentRun) answered(e *session.Event) {
 // comes from an agent, which has a run of its own. Nodes have no callbacks:
 // their first event begins the run, their output ends it. v.mu is held.
 func (v *invocation) node(e *session.Event, author *agentRun) *tidings.Run {
-	if e.NodeInfo == nil || e.NodeInfo.Path == "" || e.Partial {
+	if e.NodeInfo == nil || e.NodeInfo.Path == "" {
 		return nil
 	}
 	at := e.NodeInfo.Path

@@ -105,7 +105,8 @@ func (r *registry) attach(v *invocation, o *observation) {
 
 // invocation is what is known of one run of a runner.
 type invocation struct {
-	job *tidings.Handler
+	job  *tidings.Handler
+	root agent.Agent // nil if it is not known
 
 	mu          sync.Mutex
 	agents      []*agentRun // that run, in the order of their start
@@ -117,18 +118,18 @@ type invocation struct {
 	interrupted bool
 }
 
-func newInvocation(job *tidings.Handler) *invocation {
-	return &invocation{job: job, tools: map[string]*toolRun{}, nodes: map[string]*tidings.Run{}}
+func newInvocation(job *tidings.Handler, root agent.Agent) *invocation {
+	return &invocation{job: job, root: root, tools: map[string]*toolRun{}, nodes: map[string]*tidings.Run{}}
 }
 
 // agentRun is one run of an agent.
 type agentRun struct {
 	name, branch string
-	of           agent.Agent
 	parent       *agentRun
 	run          *tidings.Run
 	inner        context.Context
 	model        *modelRun
+	modelName    string
 	models       int // calls so far
 	pending      []any
 	err          error // why it failed, if it is known
@@ -163,7 +164,7 @@ func (v *invocation) parentOf(name, branch string) *agentRun {
 		}
 		switch {
 		case best == nil, len(a.branch) > len(best.branch),
-			len(a.branch) == len(best.branch) && !best.has(name) && a.has(name):
+			len(a.branch) == len(best.branch) && !v.has(best.name, name) && v.has(a.name, name):
 			best = a
 		}
 	}
@@ -175,11 +176,13 @@ func encloses(outer, inner string) bool {
 	return outer == "" || outer == inner || strings.HasPrefix(inner, outer+".")
 }
 
-func (a *agentRun) has(name string) bool {
-	if a.of == nil {
+// has reports whether the agent has another one as its sub-agent.
+func (v *invocation) has(name, sub string) bool {
+	if v.root == nil {
 		return false
 	}
-	return slices.ContainsFunc(a.of.SubAgents(), func(sub agent.Agent) bool { return sub.Name() == name })
+	a := v.root.FindAgent(name)
+	return a != nil && slices.ContainsFunc(a.SubAgents(), func(s agent.Agent) bool { return s.Name() == sub })
 }
 
 // remove takes the run out of those that run. v.mu is held.

@@ -28,17 +28,25 @@ func observationFrom(ctx context.Context) *observation {
 //
 //	func search(ctx agent.Context, in query) (hits, error) {
 //		step, run := job.Phase(adk.Context(ctx), "ask the index")
-func Context(ctx agent.Context) context.Context {
-	v := running.find(keyOf(ctx))
+//		defer run.End(nil)
+func Context(ctx agent.InvocationContext) context.Context {
+	k, name, callID := keyOfRun, "", ""
+	if c, ok := ctx.(agent.Context); ok {
+		k = func(agent.InvocationContext) key { return keyOf(c) }
+		name, callID = c.AgentName(), c.FunctionCallID()
+	} else if a := ctx.Agent(); a != nil {
+		name = a.Name()
+	}
+	v := running.find(k(ctx))
 	if v == nil {
 		return ctx
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if t := v.tools[ctx.FunctionCallID()]; t != nil {
+	if t := v.tools[callID]; t != nil {
 		return t.inner
 	}
-	if a := v.agent(ctx.AgentName(), ctx.Branch()); a != nil {
+	if a := v.agent(name, ctx.Branch()); a != nil {
 		return carry{Context: ctx, run: a.inner}
 	}
 	return ctx
@@ -50,10 +58,11 @@ type carry struct {
 	run context.Context
 }
 
-// Value prefers what the framework's context holds.
+// Value gives the run, and everything else from the framework's own context,
+// which is the newer one.
 func (c carry) Value(key any) any {
-	if v := c.Context.Value(key); v != nil {
-		return v
+	if r, ok := c.run.Value(key).(*tidings.Run); ok {
+		return r
 	}
-	return c.run.Value(key)
+	return c.Context.Value(key)
 }

@@ -1,6 +1,7 @@
 package adk
 
 import (
+	"errors"
 	"fmt"
 
 	"google.golang.org/genai"
@@ -36,6 +37,7 @@ func (v *invocation) modelStarts(ctx agent.Context, req *model.LLMRequest) {
 
 // begin opens a call of the agent's model.
 func (a *agentRun) begin(job *tidings.Handler, model string) {
+	a.modelName = model
 	_, m := job.ModelWith(a.inner, tidings.RunInfo{Name: model, Parent: a.run}, model, "")
 	a.model, a.modelErr = &modelRun{run: m}, nil
 	a.models++
@@ -50,7 +52,7 @@ func (v *invocation) modelAnswers(ctx agent.Context, resp *model.LLMResponse, er
 		return
 	}
 	if a.model == nil { // a second answer of one call, or one in an error's place
-		a.begin(v.job, resp.ModelVersion)
+		a.begin(v.job, a.modelName)
 	}
 	if resp != nil && resp.Partial && err == nil {
 		a.model.piece(resp)
@@ -98,10 +100,21 @@ func (m *modelRun) end(resp *model.LLMResponse, err error) {
 	}
 	m.usage(resp.UsageMetadata)
 	m.run.FinishReason(string(resp.FinishReason))
-	if err == nil && resp.ErrorCode != "" {
-		err = fmt.Errorf("%s: %s", resp.ErrorCode, resp.ErrorMessage)
+	if err == nil {
+		err = refusal(resp)
 	}
 	m.run.End(text, err)
+}
+
+// refusal is why the provider gave no answer, or nil.
+func refusal(resp *model.LLMResponse) error {
+	switch {
+	case resp.ErrorCode == "" && resp.ErrorMessage == "":
+		return nil
+	case resp.ErrorCode == "" || resp.ErrorMessage == "":
+		return errors.New(resp.ErrorCode + resp.ErrorMessage)
+	}
+	return fmt.Errorf("%s: %s", resp.ErrorCode, resp.ErrorMessage)
 }
 
 // usage counts as the GenAI conventions do: thoughts are output, what tools

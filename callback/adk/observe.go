@@ -77,6 +77,7 @@ type observation struct {
 	err        error       // the first that the iterator gave
 	output     any         // the last final answer
 	final      bool        // it was the last event
+	refused    error       // why the last event has no answer
 }
 
 var errStopped = fmt.Errorf("the reader stopped before the run ended: %w", context.Canceled)
@@ -136,6 +137,7 @@ func (o *observation) note(e *session.Event, err error) {
 	if e == nil || e.Partial {
 		return
 	}
+	o.refused = refusal(&e.LLMResponse)
 	if o.final = e.IsFinalResponse(); !o.final {
 		return
 	}
@@ -173,6 +175,8 @@ func (o *observation) end(broken bool) {
 	switch {
 	case o.err != nil:
 		o.job.End(nil, o.err)
+	case o.refused != nil:
+		o.job.End(nil, o.refused)
 	case o.waits():
 	case broken && !o.final:
 		o.job.End(nil, errStopped)

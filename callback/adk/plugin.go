@@ -87,7 +87,7 @@ func (r *reporter) beforeRun(ctx agent.InvocationContext) (*genai.Content, error
 	if job == nil {
 		return nil, nil
 	}
-	v := newInvocation(job)
+	v := newInvocation(job, ctx.Agent())
 	running.add(keyOfRun(ctx), v)
 	running.attach(v, o)
 	if s := ctx.Session(); s != nil {

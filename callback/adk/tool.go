@@ -2,6 +2,7 @@ package adk
 
 import (
 	"context"
+	"strings"
 
 	"google.golang.org/adk/v2/agent"
 	"google.golang.org/adk/v2/tool"
@@ -70,7 +71,7 @@ func (v *invocation) toolEnds(ctx agent.Context, t tool.Tool, args, result map[s
 		v.waits(ctx, t.Name(), id, run, result)
 		return
 	}
-	run.run.End(anyOf(result), err)
+	run.run.End(anyOf(result), panicked(err))
 }
 
 // waits tells of a long-running tool, whose result somebody gives later.
@@ -86,6 +87,28 @@ func (v *invocation) waits(ctx agent.Context, name, id string, t *toolRun, resul
 	}
 	t.run.End(result, nil)
 	a.pending = append(a.pending, ask)
+}
+
+// panicError is a panic of a tool as the framework tells of it, without the
+// stack that it puts into the text.
+type panicError struct{ error }
+
+// Error is the first line.
+func (e panicError) Error() string {
+	text, _, _ := strings.Cut(e.error.Error(), "\nstack: ")
+	return text
+}
+
+// ErrorKind is how events name it.
+func (panicError) ErrorKind() string { return "panic" }
+
+func (e panicError) Unwrap() error { return e.error }
+
+func panicked(err error) error {
+	if err != nil && strings.HasPrefix(errorText(err), "panic in tool ") {
+		return panicError{err}
+	}
+	return err
 }
 
 // anyOf is the map, or nil rather than a nil map.

@@ -1,0 +1,46 @@
+"""Publish and follow the events of jobs.
+
+    publisher = tidings.HTTPPublisher("http://127.0.0.1:8080")
+    publisher.emit("job-42", "custom", '{"name":"hello","value":1}')
+
+Agents are told of by `tidings.handler.Handler`, or `tidings.langchain` for
+LangGraph and LangChain; Celery tasks by `tidings.celery`; `tidings.redis` writes
+straight to Redis. Each of these names the extra that it needs.
+"""
+
+from __future__ import annotations
+
+from .errors import (
+    AuthError,
+    ClosedError,
+    FencedError,
+    InvalidError,
+    ProblemError,
+    SequenceError,
+    TidingsError,
+    TooLargeError,
+    UnavailableError,
+    UnknownJobError,
+)
+from .memory import MemoryPublisher
+from .publisher import JobPublisher, Publisher, Stats, StopRequest
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AuthError",
+    "ClosedError",
+    "FencedError",
+    "InvalidError",
+    "JobPublisher",
+    "MemoryPublisher",
+    "ProblemError",
+    "Publisher",
+    "SequenceError",
+    "Stats",
+    "StopRequest",
+    "TidingsError",
+    "TooLargeError",
+    "UnavailableError",
+    "UnknownJobError",
+]

@@ -367,3 +367,59 @@ func (s *story) await(what string, is func() bool) {
 		time.Sleep(time.Millisecond)
 	}
 }
+
+type eventSeq = iter.Seq2[*session.Event, error]
+
+// events is the turn as an agent's.
+func (t turn) events(ctx agent.InvocationContext) eventSeq {
+	return func(yield func(*session.Event, error) bool) {
+		e := session.NewEvent(ctx, ctx.InvocationID())
+		e.LLMResponse = *t.whole()
+		yield(e, t.err)
+	}
+}
+
+// recording is a plugin that notes the names of its callbacks.
+func recording(t testing.TB, names *[]string) *plugin.Plugin {
+	t.Helper()
+	note := func(name string) { *names = append(*names, name) }
+	p, err := plugin.New(plugin.Config{
+		Name:                "recording",
+		BeforeRunCallback:   func(agent.InvocationContext) (*genai.Content, error) { note("BeforeRun"); return nil, nil },
+		AfterRunCallback:    func(agent.InvocationContext) { note("AfterRun") },
+		BeforeAgentCallback: func(agent.Context) (*genai.Content, error) { note("BeforeAgent"); return nil, nil },
+		AfterAgentCallback:  func(agent.Context) (*genai.Content, error) { note("AfterAgent"); return nil, nil },
+		BeforeModelCallback: func(agent.Context, *model.LLMRequest) (*model.LLMResponse, error) {
+			note("BeforeModel")
+			return nil, nil
+		},
+		AfterModelCallback: func(agent.Context, *model.LLMResponse, error) (*model.LLMResponse, error) {
+			note("AfterModel")
+			return nil, nil
+		},
+		OnModelErrorCallback: func(agent.Context, *model.LLMRequest, error) (*model.LLMResponse, error) {
+			note("OnModelError")
+			return nil, nil
+		},
+		BeforeToolCallback: func(agent.Context, tool.Tool, map[string]any) (map[string]any, error) {
+			note("BeforeTool")
+			return nil, nil
+		},
+		AfterToolCallback: func(agent.Context, tool.Tool, map[string]any, map[string]any, error) (map[string]any, error) {
+			note("AfterTool")
+			return nil, nil
+		},
+		OnToolErrorCallback: func(agent.Context, tool.Tool, map[string]any, error) (map[string]any, error) {
+			note("OnToolError")
+			return nil, nil
+		},
+		OnEventCallback: func(agent.InvocationContext, *session.Event) (*session.Event, error) {
+			note("OnEvent")
+			return nil, nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}

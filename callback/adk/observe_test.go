@@ -95,6 +95,21 @@ func TestReaderThatStopsBeforeTheAnswerBreaksTheJobOff(t *testing.T) {
 	}
 }
 
+func TestReaderThatGoesOnAfterAnErrorStillFailsTheJob(t *testing.T) {
+	s := start(t, nil)
+	r := newRunner(t, failing(t, "custom", errors.New("custom failed")), adk.Plugin(nil, nil))
+	for range adk.Run(t.Context(), s.Handler, r, "user", "session", message("hi"), streaming) {
+		continue
+	}
+	s.tells(`
+phase_update started job
+phase_update started agent custom input="hi"
+phase_update failed agent custom error="custom failed"
+error error="custom failed" scope=job caused-below fatal
+`)
+	s.status(tidings.StatusFailed)
+}
+
 func TestSeveralTurnsInOneJobEndItOnce(t *testing.T) {
 	s := start(t, nil)
 	r := newRunner(t, newAgent(t, "weather", newModel(says("Hi!"), says("Bye!")), nil), adk.Plugin(s.Handler, nil))

@@ -1,0 +1,232 @@
+package monitor
+
+import (
+	"time"
+
+	"tidings"
+)
+
+// count lets fn change the measures of every scope that the job is in.
+func (f *Fold) count(j *live, at int64, fn func(*Measures)) {
+	f.countIn(All, at, fn)
+	f.countIn(Scope{ByName, j.Job.Name}, at, fn)
+	for _, key := range sortedKeys(j.Job.Labels) {
+		f.countIn(Scope{ByLabel, key + "=" + j.Job.Labels[key]}, at, fn)
+	}
+}
+
+func (f *Fold) countIn(scope Scope, at int64, fn func(*Measures)) {
+	f.seriesOf(scope).count(at, f.now, fn)
+}
+
+// seriesOf finds or makes the series of a scope. If there are too many of its
+// kind, those of which nothing is kept any more go, and then it is counted with
+// the other ones.
+func (f *Fold) seriesOf(scope Scope) *series {
+	if s, ok := f.series[scope]; ok {
+		return s
+	}
+	if f.scopes[scope.By] >= f.limits.of(scope.By) {
+		f.sweepSeries(scope.By)
+	}
+	if f.scopes[scope.By] >= f.limits.of(scope.By) {
+		scope.Value = Other
+		if s, ok := f.series[scope]; ok {
+			return s
+		}
+	}
+	s := &series{}
+	f.series[scope] = s
+	f.scopes[scope.By]++
+	return s
+}
+
+func (l *Limits) of(by string) int {
+	switch by {
+	case ByName:
+		return l.Names
+	case ByLabel:
+		return l.Labels
+	case ByTool:
+		return l.Tools
+	case ByModel:
+		return l.Models
+	}
+	return 1
+}
+
+func (f *Fold) sweepSeries(by string) {
+	if f.now < f.swept[by]+Coarse.Milliseconds() {
+		return // it would find nothing new, each time
+	}
+	f.swept[by] = f.now
+	for scope, s := range f.series {
+		if scope.By == by && scope.Value != Other && s.expired(f.now) {
+			delete(f.series, scope)
+			f.scopes[by]--
+		}
+	}
+}
+
+// countEvent counts what any event says.
+func (f *Fold) countEvent(j *live, e *tidings.Event, facts *Facts, at int64, first bool) {
+	begun := j.Started == 0 && j.Job.Status != tidings.StatusQueued
+	created := at
+	if begun {
+		j.Started = at
+		created = min(at, int64(j.Job.FirstID.Ms))
+	}
+	lag := max(at-e.Time.UnixMilli(), 0)
+	f.count(j, at, func(m *Measures) {
+		m.Events++
+		observe(&m.Lag, lag)
+		if first {
+			m.Created++
+		}
+		if begun {
+			m.Started++
+			observe(&m.Wait, at-created)
+		}
+		if e.Type == tidings.TypeTaskRetried {
+			m.Retried++
+		}
+		m.Dropped += min(facts.Dropped, maxNumber)
+	})
+}
+
+// countRuns counts the calls that begin and end.
+func (f *Fold) countRuns(j *live, e *tidings.Event, facts *Facts, at int64, out *Folded) {
+	if run := j.begin(e, facts); run != nil {
+		out.Began = run.public()
+		return
+	}
+	kind, run := j.end(e, facts)
+	if kind == "" {
+		return
+	}
+	out.Kind = kind
+	out.Failed = e.Type == tidings.TypeError || facts.Error != "" || e.Type == tidings.TypePhaseUpdate && facts.Status == "failed"
+	name := endedName(kind, facts, run)
+	var took *int64
+	switch {
+	case facts.DurationMS != nil:
+		took = new(max(*facts.DurationMS, 0))
+	case run != nil:
+		took = new(max(at-int64(run.Event.Ms), 0))
+	}
+	if run != nil {
+		out.EndedRun = run.public()
+	}
+	if took != nil {
+		out.Took = new(time.Duration(min(*took, maxNumber)) * time.Millisecond)
+		f.step(stepKey{j.Job.Name, kind, name}).Duration.add(at, *took)
+	}
+	switch kind {
+	case RunTool:
+		f.countTool(j, e, facts, at, name, took, out.Failed)
+	case RunModel:
+		f.countModel(j, facts, at, name, took, out.Failed)
+	}
+}
+
+func endedName(kind string, facts *Facts, run *openRun) string {
+	name := facts.Tool
+	switch {
+	case run != nil:
+		name = run.Name
+	case kind == RunModel && facts.Model != "":
+		name = facts.Model
+	case kind == RunModel:
+		name = facts.Name
+	case kind == RunPhase && facts.Name != "":
+		name = facts.Name
+	case kind == RunPhase:
+		name = facts.Phase
+	}
+	return clip(name, maxName)
+}
+
+// countTool counts a call once, although some publishers tell of a failure
+// twice: by an error event and by the result.
+func (f *Fold) countTool(j *live, e *tidings.Event, facts *Facts, at int64, name string, took *int64, failed bool) {
+	key := runKey(RunTool, facts)
+	told := e.Type == tidings.TypeToolResult && j.Failed == key
+	j.Failed = ""
+	if told {
+		return
+	}
+	if e.Type == tidings.TypeError {
+		j.Failed = key
+	}
+	fn := func(m *Measures) {
+		m.ToolCalls++
+		if failed {
+			m.ToolErrors++
+		}
+		if took != nil {
+			observe(&m.Tool, *took)
+		}
+	}
+	f.count(j, at, fn)
+	f.countIn(Scope{ByTool, name}, at, fn)
+}
+
+func (f *Fold) countModel(j *live, facts *Facts, at int64, name string, took *int64, failed bool) {
+	fn := func(m *Measures) {
+		m.ModelCalls++
+		if failed {
+			m.ModelErrors++
+		}
+		if took != nil {
+			observe(&m.Model, *took)
+		}
+		if facts.TTFTMS != nil {
+			observe(&m.TTFT, max(*facts.TTFTMS, 0))
+		}
+		m.Tokens.Add(facts.Usage)
+		for _, c := range facts.Cost {
+			m.addCost(c.Currency, c.Amount)
+		}
+	}
+	f.count(j, at, fn)
+	f.countIn(Scope{ByModel, name}, at, fn)
+}
+
+// countOutcome counts the end of a job, and takes it back if the job goes on
+// after all: the error of a publisher that knows nothing of Tidings is the last
+// word only while nothing follows.
+func (f *Fold) countOutcome(j *live, at int64, out *Folded) {
+	now := j.Job.Status
+	if j.Ended != nil && j.Ended.Status == now {
+		return
+	}
+	if j.Ended != nil {
+		f.outcome(j, -1)
+		j.Ended = nil
+	}
+	if !now.Ended() {
+		return
+	}
+	out.Ended = true
+	j.Ended = &outcome{Status: now, At: at, Duration: max(at-j.Started, 0)}
+	f.outcome(j, +1)
+}
+
+func (f *Fold) outcome(j *live, n int64) {
+	o := j.Ended
+	f.count(j, o.At, func(m *Measures) {
+		switch o.Status {
+		case tidings.StatusCompleted:
+			m.Completed += n
+		case tidings.StatusFailed:
+			m.Failed += n
+		case tidings.StatusCancelled:
+			m.Cancelled += n
+		}
+		if n > 0 {
+			observe(&m.Duration, o.Duration)
+		} else if m.Duration != nil {
+			m.Duration.remove(float64(o.Duration))
+		}
+	})
+}

@@ -17,7 +17,11 @@ func (h *Handler) HandleChainStart(ctx context.Context, inputs map[string]any) {
 			l.results(nil)
 		}
 		inner, run := s.job.PhaseWith(l.inner(), tidings.RunInfo{Name: "chain", Kind: "chain", Input: inputs})
-		sc := s.scopes[ctx]
+		sc := s.scope(ctx)
+		if sc == nil {
+			run.End(nil) // its end can't be found
+			return
+		}
 		sc.levels = append(sc.levels, &level{ctx: inner, chain: run})
 	})
 }
@@ -45,7 +49,7 @@ func (h *Handler) endChain(ctx context.Context, callback string, outputs map[str
 			l.chain.Output(outputs)
 		}
 		l.chain.End(err)
-		sc := s.scopes[ctx]
+		sc := s.scope(ctx)
 		sc.levels = sc.levels[:len(sc.levels)-1]
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/tmc/langchaingo/agents"
 	"github.com/tmc/langchaingo/llms"
 	"github.com/tmc/langchaingo/llms/openai"
+	"github.com/tmc/langchaingo/prompts"
 	"github.com/tmc/langchaingo/tools"
 
 	"tidings"
@@ -169,6 +170,10 @@ func expect(t *testing.T, got, want string) {
 
 func executor(model llms.Model, list []tools.Tool, options ...agents.Option) *agents.Executor {
 	return agents.NewExecutor(agents.NewOpenAIFunctionsAgent(model, list, options...), options...)
+}
+
+func prompt(text string, inputs ...string) prompts.PromptTemplate {
+	return prompts.NewPromptTemplate(text, inputs)
 }
 
 var hi = map[string]any{"input": "hi"}

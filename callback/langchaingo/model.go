@@ -74,9 +74,11 @@ func (o *observedModel) GenerateContent(ctx context.Context, messages []llms.Mes
 func (o *observedModel) Call(ctx context.Context, prompt string, options ...llms.CallOption) (answer string, err error) {
 	c := o.begin(ctx, nil, options)
 	if c == nil {
+		//lint:ignore SA1019 it is part of the interface that we pass on
 		return o.Model.Call(ctx, prompt, options...)
 	}
 	defer c.broken()
+	//lint:ignore SA1019 it is part of the interface that we pass on
 	answer, err = o.Model.Call(c.ctx, prompt, c.options...)
 	c.returned = true
 	c.end(&llms.ContentResponse{Choices: []*llms.ContentChoice{{Content: answer}}}, err)
@@ -179,17 +181,18 @@ func (c *modelCall) broken() {
 }
 
 // aroundModel is around, for a question that may hold the results of tools.
-func (s *story) aroundModel(ctx context.Context, messages []llms.MessageContent) context.Context {
+func (s *story) aroundModel(ctx context.Context, messages []llms.MessageContent) (inner context.Context) {
+	inner = ctx
 	defer guard("WrapModel")
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.peek(ctx)
 	if l == nil {
-		return ctx
+		return
 	}
 	l.endModel(nil)
 	l.results(messages)
-	inner := l.ctx
+	inner = l.ctx
 	s.tidy(ctx)
-	return inner
+	return
 }

@@ -3,6 +3,7 @@ package langchaingo
 import (
 	"context"
 	"errors"
+	"reflect"
 	"strings"
 	"sync"
 
@@ -54,11 +55,25 @@ func newStory(job *tidings.Handler) *story {
 	return &story{job: job, scopes: map[context.Context]*scope{}}
 }
 
+// scope gives what was told with the context, or nil. A context that can't be
+// compared has none. Called with s.mu held.
+func (s *story) scope(ctx context.Context) *scope {
+	if !hashable(ctx) {
+		return nil
+	}
+	return s.scopes[ctx]
+}
+
+func hashable(ctx context.Context) bool { return ctx == nil || reflect.ValueOf(ctx).Comparable() }
+
 // level gives the innermost level of the context's scope. Called with s.mu held.
 func (s *story) level(ctx context.Context) *level {
-	sc := s.scopes[ctx]
+	sc := s.scope(ctx)
 	if sc == nil {
 		sc = &scope{levels: []*level{{ctx: ctx}}}
+		if !hashable(ctx) {
+			return sc.levels[0]
+		}
 		s.scopes[ctx] = sc
 		s.order = append(s.order, ctx)
 		if len(s.order) > maxScopes {
@@ -70,7 +85,7 @@ func (s *story) level(ctx context.Context) *level {
 
 // peek is level, but nil if nothing was told with the context.
 func (s *story) peek(ctx context.Context) *level {
-	if sc := s.scopes[ctx]; sc != nil {
+	if sc := s.scope(ctx); sc != nil {
 		return sc.levels[len(sc.levels)-1]
 	}
 	return nil
@@ -78,7 +93,7 @@ func (s *story) peek(ctx context.Context) *level {
 
 // forget ends what is open in the context's scope. Called with s.mu held.
 func (s *story) forget(ctx context.Context, err error) {
-	sc := s.scopes[ctx]
+	sc := s.scope(ctx)
 	if sc == nil {
 		return
 	}
@@ -98,7 +113,7 @@ func (s *story) forget(ctx context.Context, err error) {
 
 // tidy drops a scope in which nothing is open. Called with s.mu held.
 func (s *story) tidy(ctx context.Context) {
-	if sc := s.scopes[ctx]; sc != nil && len(sc.levels) == 1 && sc.levels[0].idle() {
+	if sc := s.scope(ctx); sc != nil && len(sc.levels) == 1 && sc.levels[0].idle() {
 		s.forget(ctx, nil)
 	}
 }
@@ -133,15 +148,16 @@ func (l *level) inner() context.Context {
 }
 
 // around is ctx with the run that callbacks have opened in it.
-func (s *story) around(ctx context.Context) context.Context {
+func (s *story) around(ctx context.Context) (inner context.Context) {
+	inner = ctx
 	defer guard("around")
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l := s.peek(ctx); l != nil {
 		l.endModel(nil) // it was over, or nothing else would begin
-		return l.inner()
+		inner = l.inner()
 	}
-	return ctx
+	return
 }
 
 // leave ends what callbacks have opened within a wrapped call and not ended.

@@ -1,0 +1,633 @@
+import { textOf } from "./errors.js";
+import { Handler } from "./handler.js";
+import { ModelRun, ToolRun } from "./runs.js";
+
+/** @typedef {import("./runs.js").Run} Run */
+
+/**
+ * Settings besides those of a handler.
+ * @typedef {object} CallbackSettings
+ * @property {boolean} [inputs]  also publish what nodes and models are given, not only roots and tools: large, the whole state; false
+ * @property {boolean} [streaming]  ask models to stream also where the agent does not; false
+ *
+ * @typedef {import("./handler.js").HandlerOptions & CallbackSettings} CallbackOptions
+ */
+
+/**
+ * What is remembered of a run of the framework.
+ * @typedef {object} Entry
+ * @property {Run | ModelRun | ToolRun} to
+ * @property {boolean} graph  it is a graph, or lies in one
+ * @property {boolean} [resumed]  its beginning was told as a resume
+ */
+
+/** How many runs that have ended are remembered, for what begins beneath them late. */
+const MAX_ENDED = 1024;
+
+/** How LangGraph knows a handler that wants to hear of interrupts and resumes. */
+const graphHandler = Symbol.for("langgraph.graph_callback_handler");
+
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+/**
+ * A callback handler for LangChain.js and LangGraph.js:
+ *
+ *     const handler = new TidingsCallbackHandler(jobId, publisher);
+ *     await graph.invoke(input, { callbacks: [handler], configurable: { thread_id: jobId } });
+ *
+ * It ends the job when its root run has ended and nothing is open; with
+ * automatic: false, only `end` does. It imports nothing of LangChain: what makes a
+ * handler there is its form.
+ */
+export class TidingsCallbackHandler {
+  name = "tidings_callback_handler";
+  /** Callbacks are awaited, so that their order holds. */
+  awaitHandlers = true;
+  raiseError = false;
+  ignoreLLM = false;
+  ignoreChain = false;
+  ignoreAgent = false;
+  ignoreRetriever = false;
+  ignoreCustomEvent = false;
+  lc_serializable = false;
+  lc_namespace = ["tidings", "callbacks"];
+  /** @type {any} */
+  lc_kwargs = {};
+  /** @type {Map<string, Entry>} */
+  #open = new Map();
+  /** @type {Map<string, Entry>} */
+  #ended = new Map();
+  #inputs;
+
+  /**
+   * @param {string} jobId
+   * @param {import("./handler.js").Publisher} publisher
+   * @param {CallbackOptions} [options]
+   */
+  constructor(jobId, publisher, options = {}) {
+    this.#inputs = options.inputs === true;
+    this.lc_prefer_streaming = options.streaming === true;
+    /** @type {any} */ (this)[graphHandler] = true;
+    /** The job, for what no callback tells. */
+    this.job = new Handler(jobId, publisher, { ...options, automatic: options.automatic ?? true });
+  }
+
+  get jobId() {
+    return this.job.jobId;
+  }
+
+  /** Ends when the job is asked to stop. Pass it as `signal` to invoke or stream. */
+  get signal() {
+    return this.job.signal;
+  }
+
+  /**
+   * Ends the job, if it does not end by itself.
+   * @param {unknown} [output]
+   * @param {unknown} [err]
+   */
+  end(output, err) {
+    this.job.end(output, err);
+  }
+
+  /** Waits until everything is stored; false: it is not in that time.
+   * @param {{timeoutMs?: number}} [options] */
+  flush(options) {
+    return this.job.flush(options);
+  }
+
+  /** Sends what is queued and releases the handler. It does not end the job.
+   * @param {{timeoutMs?: number}} [options] */
+  close(options) {
+    return this.job.close(options);
+  }
+
+  /** The handler's counters. */
+  stats() {
+    return this.job.stats();
+  }
+
+  // --- what LangChain asks a handler for -------------------------------------
+
+  /** @returns {any} */
+  copy() {
+    return this; // it has one job, whoever holds it
+  }
+
+  get lc_id() {
+    return [...this.lc_namespace, "TidingsCallbackHandler"];
+  }
+
+  get lc_secrets() {
+    return undefined;
+  }
+
+  get lc_attributes() {
+    return undefined;
+  }
+
+  get lc_aliases() {
+    return undefined;
+  }
+
+  get lc_serializable_keys() {
+    return undefined;
+  }
+
+  /** @returns {any} */
+  toJSON() {
+    return this.toJSONNotImplemented();
+  }
+
+  /** @returns {any} */
+  toJSONNotImplemented() {
+    return { lc: 1, type: "not_implemented", id: this.lc_id };
+  }
+
+  // --- chains, graphs and nodes ----------------------------------------------
+
+  /**
+   * The types of @langchain/core declare these arguments in another order than it
+   * passes them in: there the 4th is the run type and the 8th the parent. Both
+   * are understood.
+   * @param {any} chain
+   * @param {any} inputs
+   * @param {string} runId
+   * @param {string} [parentRunId]
+   * @param {string[]} [tags]
+   * @param {Record<string, unknown>} [metadata]
+   * @param {string} [runType]
+   * @param {string} [runName]
+   * @param {Record<string, unknown>} [extra]
+   */
+  handleChainStart(chain, inputs, runId, parentRunId, tags, metadata, runType, runName, extra) {
+    void extra;
+    this.job.guard("handleChainStart", () => {
+      let parent = parentRunId;
+      let name = runName;
+      if (!this.#isRunId(parentRunId)) {
+        const declared = this.#isRunId(runName);
+        parent = declared ? runName : undefined;
+        if (declared || runName === undefined) name = declared || runType !== "chain" ? runType : undefined;
+      }
+      this.#chain(chain, inputs, runId, parent, tags ?? [], metadata ?? {}, name);
+    });
+  }
+
+  /**
+   * @param {any} chain
+   * @param {any} inputs
+   * @param {string} runId
+   * @param {string | undefined} parentRunId
+   * @param {string[]} tags
+   * @param {Record<string, any>} metadata
+   * @param {string | undefined} runName
+   */
+  #chain(chain, inputs, runId, parentRunId, tags, metadata, runName) {
+    const parent = this.#parent(parentRunId);
+    const step = tags.find((t) => t.startsWith("graph:step:"));
+    const graph = isGraph(chain, metadata);
+    const resume = parent ? undefined : resumeOf(inputs);
+    const published = (!parent || this.#inputs) && !resume;
+    const run = this.job.phase({
+      id: runId,
+      name: runName ?? metadata.langgraph_node ?? chain?.name ?? lastOf(chain?.id),
+      kind: step ? "node" : graph ? "graph" : "chain",
+      ns: namespace(metadata),
+      step: step ? Number(step.slice("graph:step:".length)) : undefined,
+      // Routers come without the hidden tag, and a subgraph as an extra run below
+      // its node.
+      hidden: tags.includes("langsmith:hidden") || (parent?.graph === true && !step),
+      parent: parent?.to,
+      input: published ? inputs : undefined,
+      resumed: resume !== undefined,
+      value: resume?.value,
+    });
+    this.#open.set(runId, { to: run, graph: graph || parent?.graph === true, resumed: resume !== undefined });
+  }
+
+  /**
+   * @param {any} outputs
+   * @param {string} runId
+   */
+  handleChainEnd(outputs, runId) {
+    const run = /** @type {Run | undefined} */ (this.#close(runId)?.to);
+    run?.output(outputs);
+    run?.end();
+  }
+
+  /**
+   * @param {any} err
+   * @param {string} runId
+   */
+  handleChainError(err, runId) {
+    const run = /** @type {Run | undefined} */ (this.#close(runId)?.to);
+    if (!run) return;
+    if (isInterrupt(err)) {
+      run.interrupt(interruptValue(err));
+      run.end();
+    } else if (err?.name === "ParentCommand") {
+      run.end(); // a hand-over to a node of the graph around: no failure
+    } else {
+      run.end(err ?? new Error("the chain has failed"));
+    }
+  }
+
+  // --- interrupts, by LangGraph's own callbacks ------------------------------
+
+  /**
+   * The root graph has paused; it ends next. Interrupts before or after a node are
+   * told by this alone.
+   * @param {any} event
+   */
+  handleInterrupt(event) {
+    const run = /** @type {Run | undefined} */ (this.#open.get(event?.runId)?.to);
+    if (!run || run.waiting > 0) return;
+    const values = Array.isArray(event.interrupts) ? event.interrupts : [];
+    run.interrupt(values.length > 0 ? interruptValue(event) : { status: event.status });
+  }
+
+  /**
+   * A graph goes on from a checkpoint.
+   * @param {any} event
+   */
+  handleResume(event) {
+    const entry = this.#open.get(event?.runId);
+    const run = /** @type {Run | undefined} */ (entry?.to);
+    if (!entry || !run?.isRoot || entry.resumed || run.hidden) return;
+    entry.resumed = true;
+    if (!run.resumed) this.job.guard("handleResume", () => this.job.emitData("phase_update", run.data("resumed")));
+  }
+
+  // --- models ----------------------------------------------------------------
+
+  /**
+   * @param {any} llm
+   * @param {any} messages
+   * @param {string} runId
+   * @param {string} [parentRunId]
+   * @param {Record<string, any>} [extraParams]
+   * @param {string[]} [tags]
+   * @param {Record<string, any>} [metadata]
+   * @param {string} [runName]
+   */
+  handleChatModelStart(llm, messages, runId, parentRunId, extraParams, tags, metadata, runName) {
+    this.job.guard("handleChatModelStart", () => {
+      const parent = this.#parent(parentRunId);
+      const params = extraParams?.invocation_params ?? {};
+      const input = Array.isArray(messages) && messages.length === 1 ? messages[0] : messages;
+      const to = this.job.model({
+        id: runId,
+        name: runName ?? lastOf(llm?.id),
+        model: params.model ?? params.model_name ?? metadata?.ls_model_name ?? llm?.kwargs?.model ?? lastOf(llm?.id),
+        hidden: tags?.includes("langsmith:hidden"),
+        parent: parent?.to,
+        input: this.#inputs ? input : undefined,
+      });
+      this.#open.set(runId, { to, graph: parent?.graph === true });
+    });
+  }
+
+  /**
+   * @param {any} llm
+   * @param {string[]} prompts
+   * @param {string} runId
+   * @param {string} [parentRunId]
+   * @param {Record<string, any>} [extraParams]
+   * @param {string[]} [tags]
+   * @param {Record<string, any>} [metadata]
+   * @param {string} [runName]
+   */
+  handleLLMStart(llm, prompts, runId, parentRunId, extraParams, tags, metadata, runName) {
+    this.handleChatModelStart(llm, prompts, runId, parentRunId, extraParams, tags, metadata, runName);
+  }
+
+  /**
+   * @param {string} token
+   * @param {any} _indices
+   * @param {string} runId
+   * @param {string} [_parentRunId]
+   * @param {string[]} [_tags]
+   * @param {any} [fields]
+   */
+  handleLLMNewToken(token, _indices, runId, _parentRunId, _tags, fields) {
+    const m = this.#model(runId);
+    if (!m) return;
+    const message = fields?.chunk?.message;
+    if (message) {
+      const thought = reasoningOf(message);
+      if (thought !== "") m.delta(thought, "reasoning");
+    }
+    m.delta(token);
+  }
+
+  /**
+   * Where models stream in the newer form, pieces come by this callback alone.
+   * @param {any} event
+   * @param {string} runId
+   */
+  handleChatModelStreamEvent(event, runId) {
+    const m = this.#model(runId);
+    const delta = event?.event === "content-block-delta" ? event.delta : undefined;
+    if (!m || !delta) return;
+    if (delta.type === "text-delta") m.delta(delta.text);
+    else if (delta.type === "reasoning-delta") m.delta(delta.reasoning, "reasoning");
+  }
+
+  /**
+   * @param {any} output
+   * @param {string} runId
+   */
+  handleLLMEnd(output, runId) {
+    const m = this.#model(runId);
+    this.#close(runId);
+    if (!m) return;
+    this.job.guard("handleLLMEnd", () => describeAnswer(m, output));
+    m.end(this.job.guard("handleLLMEnd", () => answerText(output)));
+  }
+
+  /**
+   * @param {any} err
+   * @param {string} runId
+   */
+  handleLLMError(err, runId) {
+    const m = this.#model(runId);
+    this.#close(runId);
+    m?.end(undefined, err ?? new Error("the model has failed"));
+  }
+
+  // --- tools -----------------------------------------------------------------
+
+  /**
+   * @param {any} tool
+   * @param {string} input
+   * @param {string} runId
+   * @param {string} [parentRunId]
+   * @param {string[]} [tags]
+   * @param {Record<string, any>} [_metadata]
+   * @param {string} [runName]
+   * @param {string} [toolCallId]
+   */
+  handleToolStart(tool, input, runId, parentRunId, tags, _metadata, runName, toolCallId) {
+    this.job.guard("handleToolStart", () => {
+      const parent = this.#parent(parentRunId);
+      const to = this.job.toolStart({
+        id: runId,
+        tool: runName ?? tool?.name ?? tool?.kwargs?.name ?? lastOf(tool?.id),
+        callId: toolCallId,
+        hidden: tags?.includes("langsmith:hidden"),
+        parent: parent?.to,
+        input: structured(input),
+      });
+      this.#open.set(runId, { to, graph: parent?.graph === true });
+    });
+  }
+
+  /**
+   * What a tool streams while it runs.
+   * @param {any} chunk
+   * @param {string} runId
+   */
+  handleToolEvent(chunk, runId) {
+    const t = this.#open.get(runId)?.to;
+    if (t instanceof ToolRun) this.job.custom("tool_event", chunk, t);
+  }
+
+  /**
+   * @param {any} output
+   * @param {string} runId
+   */
+  handleToolEnd(output, runId) {
+    const t = this.#close(runId)?.to;
+    if (!(t instanceof ToolRun)) return;
+    const message = isToolMessage(output);
+    if (message && output.status === "error") t.end(undefined, new Error(textOf(output.content)));
+    else t.end(message ? output.content : output);
+  }
+
+  /**
+   * @param {any} err
+   * @param {string} runId
+   */
+  handleToolError(err, runId) {
+    const t = this.#close(runId)?.to;
+    if (!(t instanceof ToolRun)) return;
+    if (isInterrupt(err)) {
+      t.run.interrupt(interruptValue(err));
+      t.end();
+    } else if (err?.name === "ParentCommand") {
+      t.end();
+    } else {
+      t.end(undefined, err ?? new Error("the tool has failed"));
+    }
+  }
+
+  // --- retrievers ------------------------------------------------------------
+
+  /**
+   * @param {any} retriever
+   * @param {string} query
+   * @param {string} runId
+   * @param {string} [parentRunId]
+   * @param {string[]} [tags]
+   * @param {Record<string, any>} [_metadata]
+   * @param {string} [name]
+   */
+  handleRetrieverStart(retriever, query, runId, parentRunId, tags, _metadata, name) {
+    this.job.guard("handleRetrieverStart", () => {
+      const parent = this.#parent(parentRunId);
+      const run = this.job.phase({
+        id: runId,
+        name: name ?? retriever?.name ?? lastOf(retriever?.id),
+        kind: "retriever",
+        hidden: tags?.includes("langsmith:hidden"),
+        parent: parent?.to,
+        input: query,
+      });
+      this.#open.set(runId, { to: run, graph: parent?.graph === true });
+    });
+  }
+
+  /**
+   * @param {any} documents
+   * @param {string} runId
+   */
+  handleRetrieverEnd(documents, runId) {
+    this.handleChainEnd(documents, runId);
+  }
+
+  /**
+   * @param {any} err
+   * @param {string} runId
+   */
+  handleRetrieverError(err, runId) {
+    this.handleChainError(err, runId);
+  }
+
+  // --- anything --------------------------------------------------------------
+
+  /**
+   * @param {string} eventName
+   * @param {any} data
+   * @param {string} runId
+   */
+  handleCustomEvent(eventName, data, runId) {
+    this.job.custom(eventName, data, this.#open.get(runId)?.to ?? this.#ended.get(runId)?.to);
+  }
+
+  // --- the runs of the framework ---------------------------------------------
+
+  /** @param {unknown} id */
+  #isRunId(id) {
+    return typeof id === "string" && (this.#open.has(id) || this.#ended.has(id) || uuid.test(id));
+  }
+
+  /**
+   * The run around a new one. One that is not known lies outside of what this
+   * handler sees.
+   * @param {string | undefined} id
+   */
+  #parent(id) {
+    return id === undefined ? undefined : (this.#open.get(id) ?? this.#ended.get(id));
+  }
+
+  /** @param {string} runId */
+  #model(runId) {
+    const to = this.#open.get(runId)?.to;
+    return to instanceof ModelRun ? to : undefined;
+  }
+
+  /** @param {string} runId */
+  #close(runId) {
+    const entry = this.#open.get(runId);
+    if (!entry) return undefined;
+    this.#open.delete(runId);
+    this.#ended.set(runId, entry);
+    if (this.#ended.size > MAX_ENDED) this.#ended.delete(/** @type {string} */ (this.#ended.keys().next().value));
+    return entry;
+  }
+}
+
+/**
+ * Whether a run is that of a graph.
+ * @param {any} serialized
+ * @param {Record<string, any>} metadata
+ */
+function isGraph(serialized, metadata) {
+  return serialized?.id?.[0] === "langgraph" || (metadata.ls_integration === "langgraph" && metadata.langgraph_node === undefined);
+}
+
+/**
+ * The path of nested graphs, of a namespace such as "outer:<uuid>|inner:<uuid>".
+ * @param {Record<string, any>} metadata
+ */
+function namespace(metadata) {
+  const ns = metadata.langgraph_checkpoint_ns ?? metadata.checkpoint_ns;
+  if (typeof ns !== "string" || ns === "") return undefined;
+  return ns.split("|").map((part) => part.split(":")[0]);
+}
+
+/** @param {unknown} id */
+function lastOf(id) {
+  return Array.isArray(id) && typeof id.at(-1) === "string" ? id.at(-1) : undefined;
+}
+
+/**
+ * The answer with which a graph is resumed, if its input is one.
+ * @param {any} inputs
+ */
+function resumeOf(inputs) {
+  const command = inputs?.lg_name === "Command" || inputs?.lg_name === "command";
+  return command && inputs.resume !== undefined ? { value: inputs.resume } : undefined;
+}
+
+/** @param {any} err */
+function isInterrupt(err) {
+  const name = err?.name;
+  return name === "GraphInterrupt" || name === "NodeInterrupt" || name === "GraphDrained";
+}
+
+/**
+ * What is asked for: one value, or a list of several.
+ * @param {any} err
+ */
+function interruptValue(err) {
+  const values = Array.isArray(err?.interrupts) ? err.interrupts.map((/** @type {any} */ i) => i?.value) : [];
+  return values.length > 1 ? values : values[0];
+}
+
+/** @param {any} output */
+function isToolMessage(output) {
+  return typeof output?._getType === "function" && output._getType() === "tool";
+}
+
+/**
+ * The input of a tool, which comes as the text of its JSON.
+ * @param {unknown} input
+ */
+function structured(input) {
+  if (typeof input !== "string" || !/^\s*[[{]/.test(input)) return input;
+  try {
+    return JSON.parse(input);
+  } catch {
+    return input;
+  }
+}
+
+/**
+ * What the model thinks on the way, in the forms of several providers.
+ * @param {any} message
+ */
+function reasoningOf(message) {
+  const kwargs = message.additional_kwargs;
+  const plain = kwargs?.reasoning_content;
+  if (typeof plain === "string") return plain;
+  if (!Array.isArray(message.content)) return "";
+  let text = "";
+  for (const block of message.content) {
+    const piece = block?.type === "thinking" ? block.thinking : block?.type === "reasoning" ? (block.reasoning ?? block.text) : undefined;
+    if (typeof piece === "string") text += piece;
+  }
+  return text;
+}
+
+/** @param {any} output */
+function answerText(output) {
+  const answer = output?.generations?.[0]?.[0];
+  const text = answer?.text || answer?.message?.text;
+  return typeof text === "string" ? text : "";
+}
+
+/**
+ * @param {ModelRun} m
+ * @param {any} output
+ */
+function describeAnswer(m, output) {
+  const answer = output?.generations?.[0]?.[0];
+  const message = answer?.message;
+  for (const call of Array.isArray(message?.tool_calls) ? message.tool_calls : []) m.toolCall(call?.id ?? "", call?.name ?? "", call?.args);
+  const about = { ...answer?.generationInfo, ...message?.response_metadata };
+  m.finishReason(about.finish_reason ?? about.stop_reason ?? about.finishReason);
+  const usage = usageOf(message?.usage_metadata, output?.llmOutput?.tokenUsage ?? about.tokenUsage ?? output?.llmOutput?.usage ?? about.usage);
+  if (usage) m.usage(usage);
+}
+
+/**
+ * @param {any} metadata  as LangChain counts
+ * @param {any} other  as providers do
+ */
+function usageOf(metadata, other) {
+  if (metadata) {
+    return {
+      input_tokens: metadata.input_tokens,
+      output_tokens: metadata.output_tokens,
+      cached_input_tokens: metadata.input_token_details?.cache_read,
+      cache_write_tokens: metadata.input_token_details?.cache_creation,
+      reasoning_tokens: metadata.output_token_details?.reasoning,
+    };
+  }
+  const input = other?.promptTokens ?? other?.prompt_tokens ?? other?.input_tokens;
+  const output = other?.completionTokens ?? other?.completion_tokens ?? other?.output_tokens;
+  return input === undefined && output === undefined ? undefined : { input_tokens: input, output_tokens: output };
+}
+

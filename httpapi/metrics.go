@@ -14,6 +14,7 @@ import (
 
 	"tidings"
 	"tidings/hub"
+	"tidings/monitor"
 )
 
 // metrics are what /metrics shows besides the Go runtime. No label takes a value
@@ -57,6 +58,9 @@ func newMetrics(s *Server) *metrics {
 	registry := s.opts.Registry
 	registry.MustRegister(m.appends, m.appendEvents, m.appendSeconds, m.lag, m.requests, m.requestSeconds, m.publisherLosses,
 		&storeCollector{s.store}, &hubCollector{s})
+	if s.opts.Monitor != nil {
+		registry.MustRegister(monitor.NewCollector(s.opts.Monitor))
+	}
 	for _, c := range []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
 		_ = registry.Register(c) // a registry that is shared has them already
 	}

@@ -35,6 +35,11 @@ func (s *Server) routes() []route {
 		{method: "POST", path: "/v1/jobs/{id}/heartbeat", need: Publish, serveJob: s.heartbeat},
 		{method: "POST", path: "/v1/jobs/{id}/cancel", need: Cancel, serveJob: s.cancelJob},
 		{method: "GET", path: "/v1/events", need: Read, serve: s.serveFeed},
+		{method: "GET", path: "/v1/stats", need: Read, serve: s.watched(s.getStats)},
+		{method: "GET", path: "/v1/stats/series", need: Read, serve: s.watched(s.getSeries)},
+		{method: "GET", path: "/v1/errors", need: Read, serve: s.watched(s.getErrors)},
+		{method: "PATCH", path: "/v1/errors/{error}", need: Admin, serve: s.watched(s.patchError)},
+		{method: "GET", path: "/v1/stuck", need: Read, serve: s.getStuck},
 		{method: "GET", path: "/healthz", serve: s.healthz},
 		{method: "GET", path: "/readyz", serve: s.readyz},
 		{method: "GET", path: "/metrics", need: Read, serve: s.serveMetrics},
@@ -90,7 +95,7 @@ func (s *Server) handle(h handler) http.Handler {
 // noRoute answers what no route matches: with 405 if another method would.
 func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) error {
 	var allow []string
-	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete} {
 		probe := r.Clone(r.Context())
 		probe.Method = method
 		if _, pattern := s.mux.Handler(probe); pattern != "/" && pattern != "" {

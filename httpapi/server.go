@@ -11,6 +11,7 @@ import (
 
 	"tidings"
 	"tidings/hub"
+	"tidings/monitor"
 	"tidings/wire"
 )
 
@@ -22,6 +23,9 @@ type Options struct {
 	// Hub fans events out to viewers. Nil: one over the store with defaults.
 	// Shutdown closes it.
 	Hub *hub.Hub
+	// Monitor knows the statistics, and its numbers are in the metrics. Nil: there
+	// are none. The caller stops it.
+	Monitor *monitor.Monitor
 	// Limits bound what a request may take.
 	Limits Limits
 	// AllowedOrigins are the web origins, as "https://app.example.com", whose

@@ -15,7 +15,7 @@ const (
 // Scope is what measures are taken of.
 type Scope struct {
 	By    string `json:"by"`
-	Value string `json:"value,omitempty"`
+	Value string `json:"value"`
 }
 
 // All is the scope of everything.

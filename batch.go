@@ -54,14 +54,12 @@ func (l *loss) data() []byte {
 	return append(o, '}').end()
 }
 
+// deltaData is the data of a delta.
 func (m *ModelRun) deltaData(channel, text string) []byte {
-	f := field{name: "delta"}
-	h := m.run.h
-	if h.opts.Redact == nil {
-		f.json = appendString(make([]byte, 0, len(text)+16), text)
-	} else {
-		f.json = h.redacted(TypeThought, "delta", appendString(nil, text))
+	f := field{name: "delta", text: text, isText: true}
+	if h := m.run.h; h.opts.Redact != nil {
+		f = field{name: "delta", json: h.redacted(TypeThought, "delta", appendString(nil, text))}
 	}
-	o := newObject(len(f.json)+len(m.delta)+64).str("status", "delta").str("channel", channel)
-	return append(append(f.add(o), ','), m.delta...).end()
+	o := newObject(f.room()+m.run.placed+len(m.messageID)+96).str("status", "delta").str("channel", channel)
+	return m.run.addPlace(f.add(o).str("message_id", m.messageID)).end()
 }

@@ -54,7 +54,7 @@ func (h *Handler) Custom(name string, value any) {
 
 func (h *Handler) custom(r *Run, name string, value any) {
 	f := h.field(TypeCustom, "value", value)
-	o := f.add(newObject(len(f.json)+128).str("name", name))
+	o := f.add(newObject(f.room()+128).str("name", name))
 	h.emit(TypeCustom, f.close(r.place(o)))
 }
 
@@ -78,7 +78,7 @@ func (h *Handler) StatePatch(patch any) {
 
 func (h *Handler) state(r *Run, name string, value any) {
 	f := h.field(TypeState, name, value)
-	h.emit(TypeState, f.close(r.place(f.add(newObject(len(f.json)+128)))))
+	h.emit(TypeState, f.close(r.place(f.add(newObject(f.room()+128)))))
 }
 
 // place adds where in the tree an event belongs whose own members use the names
@@ -87,11 +87,7 @@ func (r *Run) place(o object) object {
 	if r == nil {
 		return o
 	}
-	o = o.str("run_id", r.id)
-	if p := r.parent.visible(); p != nil {
-		o = o.str("parent_run_id", p.id)
-	}
-	return o
+	return r.addPlace(o)
 }
 
 // Error publishes an error that does not end the job, in the run that ctx
@@ -106,7 +102,7 @@ func (h *Handler) Error(ctx context.Context, err error, scope string) {
 
 func (h *Handler) emitError(err error, scope string, r *Run, messageID string) {
 	f := h.explain(TypeError, err, r)
-	o := f.add(newObject(len(f.text.json)+256), "kind")
+	o := f.add(newObject(f.text.room()+256), "kind")
 	o = o.text("scope", scope).boolean("fatal", false).text("message_id", messageID)
 	h.emit(TypeError, f.close(r.place(o)))
 }
@@ -119,7 +115,7 @@ func (h *Handler) Interrupt(value any) {
 	}
 	defer h.guard("Interrupt")
 	v := h.field(TypePhaseUpdate, "value", value)
-	o := newObject(len(v.json)+128).str("phase", "job").str("status", "interrupted")
+	o := newObject(v.room()+128).str("phase", "job").str("status", "interrupted")
 	h.emit(TypePhaseUpdate, v.close(appendInterrupt(o, "job", v)))
 }
 
@@ -130,6 +126,6 @@ func (h *Handler) Resume(value any) {
 	}
 	defer h.guard("Resume")
 	v := h.field(TypePhaseUpdate, "value", value)
-	o := newObject(len(v.json)+128).str("phase", "job").str("status", "resumed")
+	o := newObject(v.room()+128).str("phase", "job").str("status", "resumed")
 	h.emit(TypePhaseUpdate, v.close(v.add(o)))
 }

@@ -43,12 +43,12 @@ func (h *Handler) finish(output field, err error) {
 	}()
 	switch {
 	case err == nil:
-		h.emitTerminal(TypeDone, output.close(h.sums(output.add(newObject(len(output.json)+256).str("status", "completed")))))
+		h.emitTerminal(TypeDone, output.close(h.sums(output.add(newObject(output.room()+256).str("status", "completed")))))
 	case h.brokenOff(err, asked):
 		h.emitTerminal(TypeCancelled, h.sums(h.cancelled(err, asked)).end())
 	default:
 		f := h.fatal(err)
-		o := newObject(len(f.text.json) + 256)
+		o := newObject(f.text.room() + 256)
 		o = f.add(o, "kind").str("scope", "job").boolean("fatal", true)
 		h.emitTerminal(TypeError, f.close(h.sums(o)))
 	}

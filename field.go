@@ -4,19 +4,30 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"unicode/utf8"
 )
 
-// field is one value of the agent, ready to be published: a snapshot in JSON,
-// redacted, and truncated if it was too large.
+// field is one value of the agent, ready to be published: a snapshot, redacted,
+// and truncated if it was too large.
 type field struct {
-	name string
-	json []byte // empty: leave the field out
-	full int    // bytes before it was truncated; 0 if it was not
+	name   string
+	json   []byte // empty: leave the field out, unless it is a text
+	text   string // of a text, which is written as JSON where it is added
+	isText bool
+	full   int // bytes before it was truncated; 0 if it was not
 }
 
 // add adds the field to the data, unless it is empty.
-func (f field) add(o object) object { return o.raw(f.name, f.json) }
+func (f field) add(o object) object {
+	if f.isText {
+		return o.str(f.name, f.text)
+	}
+	return o.raw(f.name, f.json)
+}
+
+// room is about how many bytes the field takes, its name aside.
+func (f field) room() int { return len(f.json) + len(f.text) + len(f.text)/16 }
 
 // close ends the data, with what was truncated in it.
 func (f field) close(o object) []byte { return closeAll(o, f) }
@@ -59,12 +70,11 @@ func (h *Handler) textField(eventType, name, s string) field {
 }
 
 func (h *Handler) plainText(name, s string) field {
-	f := field{name: name}
+	f := field{name: name, text: s, isText: true}
 	if limit := h.opts.MaxFieldBytes; limit > 0 && len(s) > limit {
 		f.full = len(s)
-		s = cutText(s, limit)
+		f.text = cutText(s, limit)
 	}
-	f.json = appendString(make([]byte, 0, len(s)+2), s)
 	return f
 }
 
@@ -128,6 +138,10 @@ func encodeValue(v any) (out []byte) {
 		return appendString(make([]byte, 0, len(v)+2), v)
 	case json.RawMessage:
 		return compactRaw(v)
+	case bool:
+		return strconv.AppendBool(nil, v)
+	case int:
+		return strconv.AppendInt(nil, int64(v), 10)
 	case error:
 		if _, ok := v.(json.Marshaler); !ok {
 			return appendString(nil, v.Error())

@@ -2,6 +2,7 @@ package tidings_test
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -25,62 +26,94 @@ func (s *nullStore) Append(_ context.Context, _ string, b tidings.Batch) (tiding
 
 func (s *nullStore) Heartbeat(context.Context, string, tidings.Lease) error { return nil }
 
-// What a callback costs the agent, with a store that takes a millisecond for a
-// batch and a queue that is never full. The percentiles hold what the machine
-// does besides, as the sender and the garbage collector do.
+// callbackBench is what the cases of BenchmarkCallback work on. Each case calls
+// measure around every single callback.
+type callbackBench struct {
+	job     *tidings.Handler
+	ctx     context.Context // in a run
+	run     *tidings.Run
+	model   *tidings.ModelRun
+	measure func(callback func())
+}
+
+var callbackCases = []struct {
+	name string
+	call func(b *callbackBench)
+}{
+	{"Delta", func(b *callbackBench) { b.measure(func() { b.model.Delta("text", "token") }) }},
+	{"Progress", func(b *callbackBench) { b.measure(func() { b.run.Progress(0.5, "half") }) }},
+	{"Phase", func(b *callbackBench) {
+		var r *tidings.Run
+		b.measure(func() { _, r = b.job.Phase(b.ctx, "plan") })
+		b.measure(func() { r.End(nil) })
+	}},
+	{"Model", func(b *callbackBench) {
+		var m *tidings.ModelRun
+		b.measure(func() { m = b.job.Model(b.ctx, "fake") })
+		b.measure(func() { m.End("It is sunny.", nil) })
+	}},
+	{"Tool", func(b *callbackBench) {
+		var t *tidings.ToolRun
+		b.measure(func() { _, t = b.job.ToolStart(b.ctx, "weather", "c1", toolInput) })
+		b.measure(func() { t.End("sunny", nil) })
+	}},
+	// The cost of serialising a value by reflection comes on top.
+	{"ToolWithMap", func(b *callbackBench) {
+		var t *tidings.ToolRun
+		b.measure(func() { _, t = b.job.ToolStart(b.ctx, "weather", "c1", toolInputMap) })
+		b.measure(func() { t.End("sunny", nil) })
+	}},
+}
+
+var (
+	toolInput    = json.RawMessage(`{"city":"Oslo","days":3}`) // as models give it
+	toolInputMap = map[string]any{"city": "Oslo", "days": 3}
+)
+
+// What one callback costs the agent, with a store that takes a millisecond for
+// a batch and a queue that is never full: in bursts, with the sender and the
+// garbage collector at work beside, and at an agent's pace, where most callbacks
+// find the sender asleep and wake it.
 func BenchmarkCallback(b *testing.B) {
-	input := map[string]any{"city": "Oslo", "days": 3}
-	ctx := context.Background()
-	for _, c := range []struct {
-		name   string
-		events int
-		call   func(job *tidings.Handler, ctx context.Context, m *tidings.ModelRun, r *tidings.Run)
-	}{
-		{"Delta", 1, func(_ *tidings.Handler, _ context.Context, m *tidings.ModelRun, _ *tidings.Run) {
-			m.Delta("text", "token")
-		}},
-		{"Progress", 1, func(_ *tidings.Handler, _ context.Context, _ *tidings.ModelRun, r *tidings.Run) {
-			r.Progress(0.5, "half")
-		}},
-		{"PhaseAndEnd", 2, func(job *tidings.Handler, ctx context.Context, _ *tidings.ModelRun, _ *tidings.Run) {
-			_, r := job.Phase(ctx, "plan")
-			r.End(nil)
-		}},
-		{"Tool", 2, func(job *tidings.Handler, ctx context.Context, _ *tidings.ModelRun, _ *tidings.Run) {
-			_, t := job.ToolStart(ctx, "weather", "c1", input)
-			t.End("sunny", nil)
-		}},
-		{"Custom", 1, func(job *tidings.Handler, _ context.Context, _ *tidings.ModelRun, _ *tidings.Run) {
-			job.Custom("note", input)
-		}},
-	} {
-		b.Run(c.name, func(b *testing.B) {
-			job := tidings.Start(ctx, "job", &nullStore{takes: time.Millisecond}, nil)
-			within, run := job.Phase(ctx, "root")
-			m := job.Model(within, "fake")
-			var took []time.Duration
-			b.ReportAllocs()
-			n := 0
-			for b.Loop() {
-				if n++; n%1000 == 0 {
-					b.StopTimer()
-					_ = job.Flush(ctx)
-					b.StartTimer()
-				}
-				began := time.Now()
-				c.call(job, within, m, run)
-				took = append(took, time.Since(began))
-			}
-			slices.Sort(took)
-			b.ReportMetric(float64(took[len(took)/2].Nanoseconds()), "p50-ns")
-			b.ReportMetric(float64(took[len(took)*99/100].Nanoseconds()), "p99-ns")
-			if s := job.Stats(); s.Dropped > 0 {
-				b.Fatalf("the queue was full: %+v", s)
-			}
-			job.End(nil, nil)
-			_ = job.Close(ctx)
-		})
+	for _, c := range callbackCases {
+		b.Run("burst/"+c.name, func(b *testing.B) { benchmarkCallback(b, 0, c.call) })
 	}
+	for _, c := range callbackCases {
+		b.Run("paced/"+c.name, func(b *testing.B) { benchmarkCallback(b, 50*time.Microsecond, c.call) })
+	}
+}
+
+func benchmarkCallback(b *testing.B, pause time.Duration, call func(*callbackBench)) {
+	ctx := context.Background()
+	job := tidings.Start(ctx, "job", &nullStore{takes: time.Millisecond}, nil)
+	c := &callbackBench{job: job}
+	c.ctx, c.run = job.Phase(ctx, "root")
+	c.model = job.Model(c.ctx, "fake")
+	took := make([]time.Duration, 0, 1<<20)
+	c.measure = func(callback func()) {
+		if len(took)%1000 == 999 {
+			b.StopTimer()
+			_ = job.Flush(ctx)
+			b.StartTimer()
+		}
+		began := time.Now()
+		callback()
+		took = append(took, time.Since(began))
+		for pause > 0 && time.Since(began) < pause {
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		call(c)
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Nanoseconds()), "p50-ns")
+	b.ReportMetric(float64(took[len(took)*99/100].Nanoseconds()), "p99-ns")
+	if s := job.Stats(); s.Dropped > 0 {
+		b.Fatalf("the queue was full: %+v", s)
+	}
+	job.End(nil, nil)
+	_ = job.Close(ctx)
 }
 
 // How many events a second one handler can pass on.

@@ -1,6 +1,7 @@
 package tidings
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -17,10 +18,9 @@ const (
 // ModelRun is one call of a language model. Its methods are safe for concurrent
 // use, never block or fail, and do nothing on a nil ModelRun.
 type ModelRun struct {
-	run       *Run
+	run       Run
 	model     string
 	messageID string
-	delta     []byte // the members that end the data of a delta
 
 	// Under Handler.mu.
 	firstToken time.Duration // since the start; 0: none came yet
@@ -51,32 +51,20 @@ func (h *Handler) ModelWith(ctx context.Context, info RunInfo, model, messageID 
 	}
 	defer h.guard("Model")
 	input := h.field(TypeThought, "input", info.Input)
-	r, _ := h.begin(ctx, info, "llm", true)
-	if messageID == "" {
-		messageID = r.id
-	}
-	inner, m = r.within(ctx), &ModelRun{run: r, model: model, messageID: messageID}
-	m.delta = m.deltaMembers()
+	call := &ModelRun{model: model}
+	h.begin(&call.run, ctx, &info, "llm", true)
+	call.messageID = cmp.Or(messageID, call.run.id)
+	inner, m = call.run.within(ctx), call
 	if !info.Hidden {
-		h.emit(TypeThought, input.close(input.add(m.object("started", len(input.json)))))
+		h.emit(TypeThought, input.close(input.add(m.object("started", input.room()))))
 	}
 	return
-}
-
-func (m *ModelRun) deltaMembers() []byte {
-	o := append(object(nil), '{')
-	o = o.str("message_id", m.messageID).str("run_id", m.run.id)
-	if p := m.run.parent.visible(); p != nil {
-		o = o.str("parent_run_id", p.id)
-	}
-	return o[1:]
 }
 
 // object begins the data of a thought.
 func (m *ModelRun) object(status string, room int) object {
 	o := newObject(len(m.run.tree) + len(m.model) + room + 192)
-	o = o.str("status", status).text("model", m.model).str("message_id", m.messageID)
-	return append(append(o, ','), m.run.tree...)
+	return m.run.addTree(o.str("status", status).text("model", m.model).str("message_id", m.messageID))
 }
 
 // Run is the call's place in the tree, for what is not about the model.
@@ -84,7 +72,7 @@ func (m *ModelRun) Run() *Run {
 	if m == nil {
 		return nil
 	}
-	return m.run
+	return &m.run
 }
 
 // Delta publishes the next piece of a stream; channel is [ChannelText],
@@ -98,7 +86,7 @@ func (m *ModelRun) Delta(channel, text string) {
 	if channel == "" {
 		channel = ChannelText
 	}
-	if m.gather(channel, text) && !m.run.info.Hidden {
+	if m.gather(channel, text) && !m.run.hidden {
 		m.run.h.q.putDelta(m, channel, text)
 	}
 }
@@ -189,15 +177,15 @@ func (m *ModelRun) End(text string, err error) {
 	}
 	h := m.run.h
 	defer h.guard("Model.End")
-	if _, ok := h.close(m.run, err); !ok {
+	if _, ok := h.close(&m.run, err); !ok {
 		return
 	}
-	defer h.settle(m.run)
+	defer h.settle(&m.run)
 	told := h.addUsage(m)
 	switch {
-	case m.run.info.Hidden:
+	case m.run.hidden:
 	case err != nil:
-		h.emitError(err, "llm", m.run, m.messageID)
+		h.emitError(err, "llm", &m.run, m.messageID)
 	default:
 		content, calls := m.content(text), told.toolCalls(h)
 		h.emit(TypeThought, closeAll(calls.add(m.completed(told, content)), content, calls))
@@ -249,7 +237,7 @@ func (m *ModelRun) content(text string) field {
 }
 
 func (m *ModelRun) completed(t told, content field) object {
-	o := content.add(m.object("completed", len(content.json)))
+	o := content.add(m.object("completed", content.room()))
 	o = o.text("finish_reason", t.finish)
 	if t.usage != nil {
 		o = t.usage.add(o)

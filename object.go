@@ -12,11 +12,16 @@ type object []byte
 
 func newObject(size int) object { return append(make(object, 0, size), '{') }
 
-func (o object) key(name string) object {
+// next makes the object ready for another member.
+func (o object) next() object {
 	if o[len(o)-1] != '{' {
 		o = append(o, ',')
 	}
-	o = append(o, '"')
+	return o
+}
+
+func (o object) key(name string) object {
+	o = append(o.next(), '"')
 	o = append(o, name...)
 	return append(o, '"', ':')
 }

@@ -49,11 +49,13 @@ type queue struct {
 
 	mu        sync.Mutex
 	items     []item
-	first     int64 // index of items[0], counted from the first item ever
-	round     int64 // a delta joins only one of the same round
-	deltas    int   // of items
-	bytes     int64 // of items, and of taken ones that are not freed yet
+	spare     []item // empty, for items when there are none
+	first     int64  // index of items[0], counted from the first item ever
+	round     int64  // a delta joins only one of the same round
+	deltas    int    // of items
+	bytes     int64  // of items, and of taken ones that are not freed yet
 	lastDelta time.Time
+	timed     bool // the sender comes by itself when deltas are due
 	urgent    int  // callers of flush
 	ended     bool // the terminal event was put
 	closed    bool // nothing more will come
@@ -88,44 +90,57 @@ func signal(c chan struct{}) {
 // always finds room and is the last.
 func (q *queue) putEvent(it item, terminal bool) {
 	it.size = int64(len(it.data)+len(it.eventType)) + itemOverhead
+	if q.enter(&it, terminal) {
+		signal(q.wake) // without the lock, as it may take longer than all else
+	}
+}
+
+func (q *queue) enter(it *item, terminal bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !q.takes() || !(terminal || q.makeRoom(it.size, false)) {
 		q.reject(it.size)
-		return
+		return false
 	}
 	q.ended = terminal
 	q.round++ // what comes behind it must not join what is before it
 	q.append(it)
-	signal(q.wake)
+	return true
 }
 
 // putDelta puts a piece of a stream, joined to the one before if that still
 // waits and only other streams' pieces came between.
 func (q *queue) putDelta(m *ModelRun, channel, text string) {
+	if q.enterDelta(m, channel, text) {
+		signal(q.wake)
+	}
+}
+
+// enterDelta reports whether the sender has to know of the piece.
+func (q *queue) enterDelta(m *ModelRun, channel, text string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	size := int64(len(text))
 	last := q.joinable(m, channel)
 	if last == nil {
-		size += int64(len(m.delta)) + itemOverhead
+		size += int64(m.run.placed+len(m.messageID)) + itemOverhead
 	}
 	if !q.takes() || !q.makeRoom(size, true) {
 		q.reject(size)
-		return
+		return false
 	}
 	if last = q.joinable(m, channel); last != nil { // making room may have taken it
 		last.data = append(last.data, text...)
 		last.size += size
 		q.bytes += size
 		q.signalHigh()
-		return
+		return q.bytes >= maxBatchBytes
 	}
-	it := item{eventType: TypeThought, at: time.Now(), data: []byte(text), size: size, stream: m, channel: channel}
+	it := &item{eventType: TypeThought, at: time.Now(), data: []byte(text), size: size, stream: m, channel: channel}
 	m.tail = tail{index: q.first + int64(len(q.items)), round: q.round, channel: channel}
 	q.deltas++
 	q.append(it)
-	signal(q.wake)
+	return !q.timed || q.bytes >= maxBatchBytes
 }
 
 // joinable is the stream's last delta, if it may take more text.
@@ -141,8 +156,11 @@ func (q *queue) joinable(m *ModelRun, channel string) *item {
 	return it
 }
 
-func (q *queue) append(it item) {
-	q.items = append(q.items, it)
+func (q *queue) append(it *item) {
+	if q.items == nil {
+		q.items, q.spare = q.spare, nil
+	}
+	q.items = append(q.items, *it)
 	q.bytes += it.size
 	q.put++
 	q.open = it.loss
@@ -182,7 +200,7 @@ func (q *queue) drop(events, bytes int64) {
 	if q.open == nil {
 		now := time.Now()
 		q.round++
-		q.append(item{eventType: TypeCustom, at: now, size: itemOverhead, loss: &loss{since: now}})
+		q.append(&item{eventType: TypeCustom, at: now, size: itemOverhead, loss: &loss{since: now}})
 		signal(q.wake)
 	}
 	q.open.events += events
@@ -288,6 +306,7 @@ func (q *queue) wait(ctx context.Context) error {
 	for {
 		q.mu.Lock()
 		due, delay := q.due(time.Now())
+		q.timed = !due && delay > 0
 		q.mu.Unlock()
 		if due {
 			return nil
@@ -305,9 +324,25 @@ func (q *queue) wait(ctx context.Context) error {
 	}
 }
 
+// maxSpare is the number of items, of some 100 bytes, from which the memory of a
+// batch is not kept for a later one.
+const maxSpare = 128
+
+// recycle takes back what pop gave, if that was all of its slice, so that the
+// agent need not wait while the next one grows from nothing.
+func (q *queue) recycle(items []item) {
+	if cap(items) > maxSpare {
+		return
+	}
+	clear(items)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.spare = items[:0]
+}
+
 // pop takes the items of the next batch, up to a terminal one. Their bytes stay
-// counted until free.
-func (q *queue) pop() (items []item, bytes int64) {
+// counted until free. whole says that nothing else uses the slice.
+func (q *queue) pop() (items []item, bytes int64, whole bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	n, deltas := 0, false
@@ -326,13 +361,14 @@ func (q *queue) pop() (items []item, bytes int64) {
 	if deltas {
 		q.lastDelta = time.Now()
 	}
+	q.first += int64(n)
+	if n == len(q.items) {
+		items, q.items = q.items, nil
+		return items, bytes, n > 0
+	}
 	items = q.items[:n:n]
 	q.items = q.items[n:]
-	q.first += int64(n)
-	if len(q.items) == 0 {
-		q.items = nil
-	}
-	return items, bytes
+	return items, bytes, false
 }
 
 // refuse makes the queue take nothing more, and gives up what is in it.

@@ -3,9 +3,11 @@ package tidings
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	mathrand "math/rand/v2"
 	"time"
 )
 
@@ -130,7 +132,21 @@ func awaitCancel(ctx context.Context, r Reader, jobID string) error {
 func NewJobID() string {
 	var u [16]byte
 	_, _ = rand.Read(u[6:]) // never fails since Go 1.24
-	ms := time.Now().UnixMilli()
+	return formatID(u, time.Now())
+}
+
+// newRunID is NewJobID for what need not be hard to guess, at a fraction of the
+// time.
+func newRunID(now time.Time) string {
+	var u [16]byte
+	binary.LittleEndian.PutUint16(u[6:], uint16(mathrand.Uint32()))
+	binary.LittleEndian.PutUint64(u[8:], mathrand.Uint64())
+	return formatID(u, now)
+}
+
+// formatID makes a UUID of version 7 of random bytes and a time.
+func formatID(u [16]byte, now time.Time) string {
+	ms := now.UnixMilli()
 	for i := range 6 {
 		u[i] = byte(ms >> (8 * (5 - i)))
 	}

@@ -1,6 +1,7 @@
 package tidings
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"time"
@@ -33,12 +34,13 @@ type RunInfo struct {
 type Run struct {
 	h      *Handler
 	id     string
-	kind   string
-	info   RunInfo // without Input and Parent
-	parent *Run    // also a hidden one
-	leaf   bool    // a model or tool call, never the root of a job
+	name   string
+	parent *Run // also a hidden one
+	hidden bool
+	leaf   bool // a model or tool call, never the root of a job
 	began  time.Time
-	tree   []byte // the fields that place an event in the tree, as JSON members
+	tree   []byte // the members that place an event in the tree, as JSON
+	placed int    // of them those of the place alone: run_id and parent_run_id
 
 	// Under Handler.mu.
 	ended       bool
@@ -81,12 +83,13 @@ func (h *Handler) PhaseWith(ctx context.Context, info RunInfo) (inner context.Co
 	}
 	defer h.guard("Phase")
 	input := h.field(TypePhaseUpdate, "input", info.Input)
-	r, status := h.begin(ctx, info, "chain", false)
+	r := &Run{}
+	status := h.begin(r, ctx, &info, "chain", false)
 	inner, run = r.within(ctx), r
 	if info.Hidden {
 		return
 	}
-	o := r.object(status, len(input.json))
+	o := r.object(status, input.room())
 	o = input.add(o)
 	h.emit(TypePhaseUpdate, input.close(o))
 	return
@@ -100,44 +103,41 @@ func (r *Run) ID() string {
 	return r.id
 }
 
-// begin enters a new run into the tree and says whether it is "started" or
+// begin enters the new run r into the tree and says whether it is "started" or
 // "resumed".
-func (h *Handler) begin(ctx context.Context, info RunInfo, kind string, leaf bool) (*Run, string) {
-	r := &Run{h: h, id: info.ID, kind: info.Kind, leaf: leaf, info: info, parent: info.Parent, began: time.Now()}
+func (h *Handler) begin(r *Run, ctx context.Context, info *RunInfo, kind string, leaf bool) string {
+	*r = Run{h: h, id: info.ID, name: info.Name, hidden: info.Hidden, leaf: leaf, parent: info.Parent, began: time.Now()}
 	if r.id == "" {
-		r.id = NewJobID()
-	}
-	if r.kind == "" {
-		r.kind = kind
+		r.id = newRunID(r.began)
 	}
 	if r.parent == nil || r.parent.h != h {
 		r.parent = h.runFrom(ctx)
 	}
-	r.info.Input, r.info.Parent, r.info.Namespace = nil, nil, nil
-	r.tree = appendTree(make([]byte, 0, len(info.Name)+160), r, info.Namespace)
-	return r, h.open(r)
+	r.tree = r.appendTree(make([]byte, 0, len(info.Name)+160), info, cmp.Or(info.Kind, kind))
+	return h.open(r)
 }
 
 // visible is the run itself or the nearest one around it that is not hidden,
 // or nil.
 func (r *Run) visible() *Run {
-	for r != nil && r.info.Hidden {
+	for r != nil && r.hidden {
 		r = r.parent
 	}
 	return r
 }
 
 // appendTree gives the members of the run's events that draw the tree.
-func appendTree(dst []byte, r *Run, namespace []string) []byte {
+func (r *Run) appendTree(dst []byte, info *RunInfo, kind string) []byte {
 	o := append(object(dst), '{')
 	o = o.str("run_id", r.id)
 	if p := r.parent.visible(); p != nil {
 		o = o.str("parent_run_id", p.id)
 	}
-	o = o.text("name", r.info.Name).text("kind", r.kind)
-	if len(namespace) > 0 {
+	r.placed = len(o) - 1
+	o = o.text("name", info.Name).text("kind", kind)
+	if len(info.Namespace) > 0 {
 		o = append(o.key("ns"), '[')
-		for i, part := range namespace {
+		for i, part := range info.Namespace {
 			if i > 0 {
 				o = append(o, ',')
 			}
@@ -145,32 +145,37 @@ func appendTree(dst []byte, r *Run, namespace []string) []byte {
 		}
 		o = append(o, ']')
 	}
-	if r.info.Step != 0 {
-		o = o.integer("step", r.info.Step)
+	if info.Step != 0 {
+		o = o.integer("step", info.Step)
 	}
-	if r.info.Attempt != 0 {
-		o = o.integer("attempt", r.info.Attempt)
+	if info.Attempt != 0 {
+		o = o.integer("attempt", info.Attempt)
 	}
 	return o[1:]
 }
 
+// addTree adds all that draws the tree to the data of an event.
+func (r *Run) addTree(o object) object { return append(o.next(), r.tree...) }
+
+// addPlace adds the run's place in the tree alone.
+func (r *Run) addPlace(o object) object { return append(o.next(), r.tree[:r.placed]...) }
+
 // object begins the data of a phase_update of the run.
 func (r *Run) object(status string, room int) object {
-	o := newObject(len(r.tree) + len(r.info.Name) + room + 96)
-	o = o.text("phase", r.info.Name).str("status", status)
-	return append(append(o, ','), r.tree...)
+	o := newObject(len(r.tree) + len(r.name) + room + 96)
+	return r.addTree(o.text("phase", r.name).str("status", status))
 }
 
 // Progress reports how far the run is, from 0 to 1, and what it does at the
 // moment. A number that is none of these is left out, and so is an empty
 // message.
 func (r *Run) Progress(p float64, message string) {
-	if r == nil || r.info.Hidden {
+	if r == nil || r.hidden {
 		return
 	}
 	defer r.h.guard("Progress")
 	m := r.h.textField(TypePhaseUpdate, "message", message)
-	o := r.object("progress", len(m.json))
+	o := r.object("progress", m.room())
 	if p >= 0 && !math.IsInf(p, 0) {
 		o = o.number("progress", min(p, 1))
 	}
@@ -189,10 +194,10 @@ func (r *Run) Interrupt(value any) {
 	v := r.h.field(TypePhaseUpdate, "value", value)
 	ok, first := r.h.interrupt(r)
 	visible := r.visible()
-	if !ok || visible == nil || r.info.Hidden && !first {
+	if !ok || visible == nil || r.hidden && !first {
 		return
 	}
-	o := visible.object("interrupted", len(v.json))
+	o := visible.object("interrupted", v.room())
 	if !first { // a run beneath has told what is asked for
 		r.h.emit(TypePhaseUpdate, o.end())
 		return
@@ -217,7 +222,7 @@ func (r *Run) Resume(value any) {
 	if !r.h.resume(r) || visible == nil {
 		return
 	}
-	o := v.add(visible.object("resumed", len(v.json)))
+	o := v.add(visible.object("resumed", v.room()))
 	r.h.emit(TypePhaseUpdate, v.close(o))
 }
 
@@ -274,7 +279,7 @@ func (r *Run) End(err error) {
 		return
 	}
 	defer r.h.settle(r) // also if what follows panics
-	if e.status != "" && !r.info.Hidden {
+	if e.status != "" && !r.hidden {
 		r.h.emit(TypePhaseUpdate, r.ending(e, err))
 	}
 }
@@ -282,7 +287,7 @@ func (r *Run) End(err error) {
 // ending is the data of the event that ends the run.
 func (r *Run) ending(e ending, err error) []byte {
 	f := r.h.explain(TypePhaseUpdate, err, r)
-	o := r.object(e.status, len(f.text.json)+len(e.output.json))
+	o := r.object(e.status, f.text.room()+e.output.room())
 	o = o.millis("duration_ms", time.Since(r.began))
 	switch e.status {
 	case "failed":

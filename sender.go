@@ -118,7 +118,7 @@ func (s *sender) dropSpool(err error) {
 
 // pop makes the next batch of what is in the queue, or nil.
 func (s *sender) pop() *batch {
-	items, bytes := s.q.pop()
+	items, bytes, whole := s.q.pop()
 	if len(items) == 0 {
 		return nil
 	}
@@ -126,6 +126,9 @@ func (s *sender) pop() *batch {
 	s.next++
 	for i := range items {
 		b.events[i] = items[i].event()
+	}
+	if whole {
+		s.q.recycle(items)
 	}
 	return b
 }

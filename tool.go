@@ -1,6 +1,7 @@
 package tidings
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -9,7 +10,7 @@ import (
 // ToolRun is one call of a tool. Its methods are safe for concurrent use, never
 // block or fail, and do nothing on a nil ToolRun.
 type ToolRun struct {
-	run    *Run
+	run    Run
 	tool   string
 	callID string
 }
@@ -59,11 +60,10 @@ func (h *Handler) ToolWith(ctx context.Context, info RunInfo, tool, callID strin
 	if info.Name == "" {
 		info.Name = tool
 	}
-	r, _ := h.begin(ctx, info, "tool", true)
-	if callID == "" {
-		callID = r.id
-	}
-	inner, t = r.within(ctx), &ToolRun{run: r, tool: tool, callID: callID}
+	call := &ToolRun{tool: tool}
+	h.begin(&call.run, ctx, &info, "tool", true)
+	call.callID = cmp.Or(callID, call.run.id)
+	inner, t = call.run.within(ctx), call
 	if !info.Hidden {
 		h.emit(TypeToolCall, input.close(t.object(input)))
 	}
@@ -72,9 +72,8 @@ func (h *Handler) ToolWith(ctx context.Context, info RunInfo, tool, callID strin
 
 // object begins the data of a tool event.
 func (t *ToolRun) object(value field) object {
-	o := newObject(len(t.run.tree) + len(value.json) + len(t.tool) + len(t.callID) + 128)
-	o = value.add(o.str("tool", t.tool).str("call_id", t.callID))
-	return append(append(o, ','), t.run.tree...)
+	o := newObject(len(t.run.tree) + value.room() + len(t.tool) + len(t.callID) + 128)
+	return t.run.addTree(value.add(o.str("tool", t.tool).str("call_id", t.callID)))
 }
 
 // Run is the call's place in the tree, for what is not about its result.
@@ -82,7 +81,7 @@ func (t *ToolRun) Run() *Run {
 	if t == nil {
 		return nil
 	}
-	return t.run
+	return &t.run
 }
 
 // End publishes the result of the call: its output, or an error, which does not
@@ -95,15 +94,15 @@ func (t *ToolRun) End(output any, err error) {
 	defer h.guard("Tool.End")
 	// A snapshot before the call counts as ended: it may take long.
 	value := h.resultField(output, err)
-	e, ok := h.close(t.run, err)
+	e, ok := h.close(&t.run, err)
 	if !ok {
 		return
 	}
-	defer h.settle(t.run)
-	if t.run.info.Hidden || e.status == "" { // the tool waits for input
+	defer h.settle(&t.run)
+	if t.run.hidden || e.status == "" { // the tool waits for input
 		return
 	}
-	f := h.explain(TypeToolResult, err, t.run)
+	f := h.explain(TypeToolResult, err, &t.run)
 	if err != nil {
 		value = f.text
 	}

@@ -175,7 +175,7 @@ func (h *Handler) cause(err error, text string, r *Run) string {
 			return told.run.id
 		}
 	}
-	if r != nil && r.info.Hidden {
+	if r != nil && r.hidden {
 		return ""
 	}
 	if len(h.tree.reported) == maxReports {

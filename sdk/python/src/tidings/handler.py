@@ -91,7 +91,8 @@ class Handler:
         self._clock = clock or Clock()
         self._limit = max_field_bytes
         self._redact = redact
-        self._automatic = automatic
+        self.automatic = automatic
+        """Whether the job ends by itself when its root has ended; otherwise only `end` ends it."""
         self._grace = grace
         self._stream_wait = stream_wait
         self._began = self._clock.now()
@@ -138,19 +139,21 @@ class Handler:
         hidden: bool = False,
         resumed: bool = False,
         value: object = MISSING,
+        leaf: bool = False,
     ) -> Run:
         """Begin a phase: a chain, graph or node, beneath `parent`, or else the run around this code.
 
         A `hidden` one publishes nothing; what is in it appears beneath the nearest
         visible run. `resumed` says that it goes on where one that waited for input
-        ended, in this process or another, with `value` as the answer.
+        ended, in this process or another, with `value` as the answer. A `leaf` is
+        never the root of the job, whose end can be the end of the job.
         """
         try:
             given = MISSING if hidden else input
             told = self._field("phase_update", "input", given) if given is not MISSING else None
             answer = self._field("phase_update", "value", value) if resumed and value is not MISSING else None
             run = Run(
-                self, run_id or new_id(), name, kind, parent or self._around(), False, hidden, tuple(ns), step, attempt
+                self, run_id or new_id(), name, kind, parent or self._around(), leaf, hidden, tuple(ns), step, attempt
             )
             with self._lock:
                 again = self._begin(run) or resumed
@@ -664,7 +667,7 @@ class Handler:
 
     def _ends_now(self) -> bool:
         """Say whether the job should end now, or set a timer for when what has to be waited for is over."""
-        if not self._automatic or self._over or self._roots or self._last_root is None or self._suspended:
+        if not self.automatic or self._over or self._roots or self._last_root is None or self._suspended:
             return False
         wait = self._grace
         if self._open > 0:
@@ -766,7 +769,7 @@ class _Nowhere:
 
     async def wait_cancelled(self) -> StopRequest | None:
         """Wait for what never comes."""
-        never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        never: asyncio.Future[StopRequest | None] = asyncio.get_running_loop().create_future()
         return await never
 
     def flush(self, timeout: float) -> bool:

@@ -40,7 +40,7 @@ current: ContextVar[_Run | None] = ContextVar("tidings_run", default=None)
 def _guarded(method: Callable[Concatenate[S, P], None]) -> Callable[Concatenate[S, P], None]:
     """Keep a fault of ours, or of a value given, from the agent."""
 
-    def call(self: S, *args: P.args, **kwargs: P.kwargs) -> None:
+    def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
         try:
             method(self, *args, **kwargs)
         except Exception:

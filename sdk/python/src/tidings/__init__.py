@@ -22,6 +22,7 @@ from .errors import (
     UnavailableError,
     UnknownJobError,
 )
+from .http import HTTPPublisher
 from .memory import MemoryPublisher
 from .publisher import JobPublisher, Publisher, Stats, StopRequest
 
@@ -31,6 +32,7 @@ __all__ = [
     "AuthError",
     "ClosedError",
     "FencedError",
+    "HTTPPublisher",
     "InvalidError",
     "JobPublisher",
     "MemoryPublisher",

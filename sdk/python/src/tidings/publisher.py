@@ -386,7 +386,7 @@ class JobPublisher:
             self._refuse(error)
         except Exception as error:
             self._warn(error)
-            self._again()
+            self._again(getattr(error, "retry_after", 0.0))
         else:
             if receipt.duplicate and self._fresh and self._tries == 0:
                 self._follow()
@@ -412,13 +412,13 @@ class JobPublisher:
         self._tries, self._pause, self._retry_at = 0, 0.0, None
         self._progress.notify_all()
 
-    def _again(self) -> None:
+    def _again(self, at_least: float = 0.0) -> None:
         """Come again later: pauses double, each shortened by up to half at random."""
         self._tries += 1
         self._pause = min(max(2 * self._pause, _FIRST_PAUSE), _LONGEST_PAUSE)
         with self._lock:
             self._retried += 1
-            self._retry_at = time.monotonic() + self._pause * random.uniform(0.5, 1)
+            self._retry_at = time.monotonic() + max(at_least, self._pause * random.uniform(0.5, 1))
 
     def _warn(self, error: Exception) -> None:
         """Log the first failure of a batch, and from then on ever more seldom."""

@@ -224,22 +224,26 @@ func drainEvents(events *adk.AsyncIterator[*adk.AgentEvent]) (last *adk.AgentEve
 	}
 }
 
+// state is what react remembers; registered, as checkpoints hold it.
+type state struct{ Messages []*schema.Message }
+
+func init() { schema.RegisterName[*state]("tidings_test_state") }
+
 // react is a graph of a model and its tools, as a team writes it: model, branch,
 // tools, model.
 func react(t testing.TB, m model.ToolCallingChatModel, tools ...tool.BaseTool) compose.Runnable[[]*schema.Message, *schema.Message] {
 	t.Helper()
-	type state struct{ messages []*schema.Message }
 	g := compose.NewGraph[[]*schema.Message, *schema.Message](compose.WithGenLocalState(func(context.Context) *state { return &state{} }))
 	node, err := compose.NewToolNode(t.Context(), &compose.ToolsNodeConfig{Tools: tools})
 	check(t, err)
 	remember := func(_ context.Context, in []*schema.Message, s *state) ([]*schema.Message, error) {
-		s.messages = append(s.messages, in...)
-		return append([]*schema.Message(nil), s.messages...), nil
+		s.Messages = append(s.Messages, in...)
+		return append([]*schema.Message(nil), s.Messages...), nil
 	}
 	check(t, g.AddChatModelNode("model", m, compose.WithNodeName("model"), compose.WithStatePreHandler(remember)))
 	check(t, g.AddToolsNode("tools", node, compose.WithNodeName("tools"), compose.WithStatePreHandler(
 		func(_ context.Context, in *schema.Message, s *state) (*schema.Message, error) {
-			s.messages = append(s.messages, in)
+			s.Messages = append(s.Messages, in)
 			return in, nil
 		})))
 	check(t, g.AddEdge(compose.START, "model"))
@@ -252,7 +256,7 @@ func react(t testing.TB, m model.ToolCallingChatModel, tools ...tool.BaseTool) c
 		return compose.END, nil
 	}, map[string]bool{"tools": true, compose.END: true})))
 	check(t, g.AddEdge("tools", "model"))
-	r, err := g.Compile(t.Context(), compose.WithGraphName("react"))
+	r, err := g.Compile(t.Context(), compose.WithGraphName("react"), compose.WithCheckPointStore(&checkpoints{}))
 	check(t, err)
 	return r
 }

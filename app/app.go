@@ -16,6 +16,7 @@ import (
 	"tidings"
 	"tidings/httpapi"
 	"tidings/hub"
+	"tidings/monitor"
 	"tidings/pebblelog"
 	"tidings/redislog"
 	"tidings/wire"
@@ -28,13 +29,14 @@ const (
 
 // App is a running server.
 type App struct {
-	config Config
-	log    *slog.Logger
-	store  tidings.Store
-	bridge *redislog.Bridge // nil: none
-	api    *httpapi.Server
-	http   *http.Server
-	addr   net.Addr
+	config  Config
+	log     *slog.Logger
+	store   tidings.Store
+	bridge  *redislog.Bridge // nil: none
+	monitor *monitor.Monitor
+	api     *httpapi.Server
+	http    *http.Server
+	addr    net.Addr
 
 	served   chan struct{} // closed when the listener has ended
 	serveErr error         // why, if nobody asked it to
@@ -68,6 +70,9 @@ func Start(ctx context.Context, c Config) (*App, error) {
 	}
 	if a.bridge, err = startBridge(ctx, &c, a.store, log); err != nil {
 		return nil, errors.Join(err, listener.Close(), a.store.Close())
+	}
+	if err := a.startMonitor(ctx); err != nil {
+		return nil, errors.Join(err, listener.Close(), a.closeStore())
 	}
 	if err := a.build(); err != nil {
 		return nil, errors.Join(err, listener.Close(), a.closeStore())
@@ -115,7 +120,7 @@ func (a *App) build() error {
 		Heartbeat: c.Heartbeat, SilentAfter: max(c.SilentAfter, 0), Logger: a.log,
 	})
 	a.api = httpapi.New(a.store, &httpapi.Options{
-		Auth: auth, Hub: viewers, Limits: c.Limits,
+		Auth: auth, Hub: viewers, Monitor: a.monitor, Limits: c.Limits,
 		AllowedOrigins: c.AllowedOrigins, AllowedHosts: c.AllowedHosts,
 		Logger: a.log, SilentAfter: c.SilentAfter, Heartbeat: c.Heartbeat, Retry: c.Retry, Version: c.Version,
 	})
@@ -227,8 +232,12 @@ func (a *App) shutdown(ctx context.Context) error {
 	return err
 }
 
+// closeStore ends the store after what works with it.
 func (a *App) closeStore() error {
 	var err error
+	if a.monitor != nil {
+		a.monitor.Stop()
+	}
 	if a.bridge != nil {
 		err = a.bridge.Close()
 	}

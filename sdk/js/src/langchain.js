@@ -7,8 +7,10 @@ import { ModelRun, ToolRun } from "./runs.js";
 /**
  * Settings besides those of a handler.
  * @typedef {object} CallbackSettings
- * @property {boolean} [inputs]  also publish what nodes and models are given, not only roots and tools: large, the whole state; false
- * @property {boolean} [streaming]  ask models to stream also where the agent does not; false
+ * @property {boolean} [nodeInputs]  publish what each node is given: the whole state, each time; false
+ * @property {boolean} [nodeOutputs]  publish what each node changes; true
+ * @property {boolean} [modelInputs]  publish the messages of each model call; false
+ * @property {boolean} [streamModels]  let models stream that the agent only invokes, so that their tokens are seen live; false
  *
  * @typedef {import("./handler.js").HandlerOptions & CallbackSettings} CallbackOptions
  */
@@ -26,6 +28,9 @@ const MAX_ENDED = 1024;
 
 /** How LangGraph knows a handler that wants to hear of interrupts and resumes. */
 const graphHandler = Symbol.for("langgraph.graph_callback_handler");
+
+/** Tags of model calls whose tokens are not for users. */
+const silent = new Set(["nostream", "langsmith:nostream"]);
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
@@ -57,7 +62,10 @@ export class TidingsCallbackHandler {
   #open = new Map();
   /** @type {Map<string, Entry>} */
   #ended = new Map();
-  #inputs;
+  /** Model calls whose tokens are not for users.
+   * @type {Set<string>} */
+  #silent = new Set();
+  #tell;
 
   /**
    * @param {string} jobId
@@ -65,8 +73,9 @@ export class TidingsCallbackHandler {
    * @param {CallbackOptions} [options]
    */
   constructor(jobId, publisher, options = {}) {
-    this.#inputs = options.inputs === true;
-    this.lc_prefer_streaming = options.streaming === true;
+    const { nodeInputs = false, nodeOutputs = true, modelInputs = false } = options;
+    this.#tell = { nodeInputs, nodeOutputs, modelInputs };
+    this.lc_prefer_streaming = options.streamModels === true;
     /** @type {any} */ (this)[graphHandler] = true;
     /** The job, for what no callback tells. */
     this.job = new Handler(jobId, publisher, { ...options, automatic: options.automatic ?? true });
@@ -187,8 +196,8 @@ export class TidingsCallbackHandler {
     const parent = this.#parent(parentRunId);
     const step = tags.find((t) => t.startsWith("graph:step:"));
     const graph = isGraph(chain, metadata);
-    const resume = parent ? undefined : resumeOf(inputs);
-    const published = (!parent || this.#inputs) && !resume;
+    const resume = parent || !graph ? undefined : resumeOf(inputs);
+    const published = (!parent || this.#tell.nodeInputs) && !resume;
     const run = this.job.phase({
       id: runId,
       name: runName ?? metadata.langgraph_node ?? chain?.name ?? lastOf(chain?.id),
@@ -212,8 +221,9 @@ export class TidingsCallbackHandler {
    */
   handleChainEnd(outputs, runId) {
     const run = /** @type {Run | undefined} */ (this.#close(runId)?.to);
-    run?.output(outputs);
-    run?.end();
+    if (!run) return;
+    if (run.isRoot || run.kind === "retriever" || (this.#tell.nodeOutputs && !run.hidden)) run.output(outputs);
+    run.end();
   }
 
   /**
@@ -227,7 +237,8 @@ export class TidingsCallbackHandler {
       run.interrupt(interruptValue(err));
       run.end();
     } else if (err?.name === "ParentCommand") {
-      run.end(); // a hand-over to a node of the graph around: no failure
+      handOver(run, err);
+      run.end();
     } else {
       run.end(err ?? new Error("the chain has failed"));
     }
@@ -279,11 +290,12 @@ export class TidingsCallbackHandler {
       const to = this.job.model({
         id: runId,
         name: runName ?? lastOf(llm?.id),
-        model: params.model ?? params.model_name ?? metadata?.ls_model_name ?? llm?.kwargs?.model ?? lastOf(llm?.id),
+        model: metadata?.ls_model_name ?? params.model ?? params.model_name ?? llm?.kwargs?.model ?? lastOf(llm?.id),
         hidden: tags?.includes("langsmith:hidden"),
         parent: parent?.to,
-        input: this.#inputs ? input : undefined,
+        input: this.#tell.modelInputs ? input : undefined,
       });
+      if (tags?.some((t) => silent.has(t))) this.#silent.add(runId);
       this.#open.set(runId, { to, graph: parent?.graph === true });
     });
   }
@@ -312,12 +324,9 @@ export class TidingsCallbackHandler {
    */
   handleLLMNewToken(token, _indices, runId, _parentRunId, _tags, fields) {
     const m = this.#model(runId);
-    if (!m) return;
+    if (!m || this.#silent.has(runId)) return;
     const message = fields?.chunk?.message;
-    if (message) {
-      const thought = reasoningOf(message);
-      if (thought !== "") m.delta(thought, "reasoning");
-    }
+    if (message) this.job.guard("handleLLMNewToken", () => sideDeltas(m, message));
     m.delta(token);
   }
 
@@ -329,7 +338,7 @@ export class TidingsCallbackHandler {
   handleChatModelStreamEvent(event, runId) {
     const m = this.#model(runId);
     const delta = event?.event === "content-block-delta" ? event.delta : undefined;
-    if (!m || !delta) return;
+    if (!m || !delta || this.#silent.has(runId)) return;
     if (delta.type === "text-delta") m.delta(delta.text);
     else if (delta.type === "reasoning-delta") m.delta(delta.reasoning, "reasoning");
   }
@@ -400,9 +409,9 @@ export class TidingsCallbackHandler {
   handleToolEnd(output, runId) {
     const t = this.#close(runId)?.to;
     if (!(t instanceof ToolRun)) return;
-    const message = isToolMessage(output);
-    if (message && output.status === "error") t.end(undefined, new Error(textOf(output.content)));
-    else t.end(message ? output.content : output);
+    const message = this.job.guard("handleToolEnd", () => toolMessage(output, t.callId));
+    if (message?.status === "error") t.end(undefined, new Error(textOf(message.content)));
+    else t.end(message ? message.content : output);
   }
 
   /**
@@ -416,6 +425,7 @@ export class TidingsCallbackHandler {
       t.run.interrupt(interruptValue(err));
       t.end();
     } else if (err?.name === "ParentCommand") {
+      handOver(t.run, err);
       t.end();
     } else {
       t.end(undefined, err ?? new Error("the tool has failed"));
@@ -502,6 +512,7 @@ export class TidingsCallbackHandler {
     const entry = this.#open.get(runId);
     if (!entry) return undefined;
     this.#open.delete(runId);
+    this.#silent.delete(runId);
     this.#ended.set(runId, entry);
     if (this.#ended.size > MAX_ENDED) this.#ended.delete(/** @type {string} */ (this.#ended.keys().next().value));
     return entry;
@@ -537,8 +548,8 @@ function lastOf(id) {
  * @param {any} inputs
  */
 function resumeOf(inputs) {
-  const command = inputs?.lg_name === "Command" || inputs?.lg_name === "command";
-  return command && inputs.resume !== undefined ? { value: inputs.resume } : undefined;
+  if (inputs === null || inputs === undefined) return { value: undefined };
+  return inputs.lg_name === "Command" && inputs.resume !== undefined ? { value: inputs.resume } : undefined;
 }
 
 /** @param {any} err */
@@ -554,6 +565,29 @@ function isInterrupt(err) {
 function interruptValue(err) {
   const values = Array.isArray(err?.interrupts) ? err.interrupts.map((/** @type {any} */ i) => i?.value) : [];
   return values.length > 1 ? values : values[0];
+}
+
+/**
+ * A node hands over to another of the graph around it: no failure.
+ * @param {Run} run
+ * @param {any} err
+ */
+function handOver(run, err) {
+  const goto = err.command?.goto;
+  const to = Array.isArray(goto) && goto.length === 1 ? goto[0] : goto;
+  if (typeof to === "string" && to !== "") run.custom("handoff", { to });
+}
+
+/**
+ * The message for the model of what a tool returned: itself, or in the update of
+ * a Command.
+ * @param {any} output
+ * @param {string} callId
+ */
+function toolMessage(output, callId) {
+  if (isToolMessage(output)) return output;
+  const messages = output?.lg_name === "Command" ? output.update?.messages : undefined;
+  return Array.isArray(messages) ? messages.find((m) => isToolMessage(m) && m.tool_call_id === callId) : undefined;
 }
 
 /** @param {any} output */
@@ -575,20 +609,21 @@ function structured(input) {
 }
 
 /**
- * What the model thinks on the way, in the forms of several providers.
+ * Publishes what a piece holds besides text: what the model thinks on the way,
+ * and why it refuses, in the forms of several providers.
+ * @param {ModelRun} m
  * @param {any} message
  */
-function reasoningOf(message) {
+function sideDeltas(m, message) {
   const kwargs = message.additional_kwargs;
-  const plain = kwargs?.reasoning_content;
-  if (typeof plain === "string") return plain;
-  if (!Array.isArray(message.content)) return "";
-  let text = "";
+  m.delta(kwargs?.reasoning_content, "reasoning");
+  m.delta(kwargs?.refusal, "refusal");
+  if (!Array.isArray(message.content)) return;
   for (const block of message.content) {
-    const piece = block?.type === "thinking" ? block.thinking : block?.type === "reasoning" ? (block.reasoning ?? block.text) : undefined;
-    if (typeof piece === "string") text += piece;
+    if (block?.type === "thinking") m.delta(block.thinking, "reasoning");
+    else if (block?.type === "reasoning") m.delta(block.reasoning ?? block.text, "reasoning");
+    else if (block?.type === "refusal") m.delta(block.refusal, "refusal");
   }
-  return text;
 }
 
 /** @param {any} output */

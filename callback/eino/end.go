@@ -23,7 +23,7 @@ func (n *node) end(output any, err error) {
 		r.output, r.answer = n.snapshot(output)
 	}
 	streams := n.streams()
-	if streams == nil {
+	if streams == nil || n.tool != nil && err == nil { // the model's next call must not come before a result
 		n.finish(r)
 		return
 	}
@@ -75,6 +75,9 @@ func (n *node) finish(r result) {
 	n.s.mu.Lock()
 	gone := n.gone
 	n.gone = true
+	if n.handed != nil {
+		r.output = n.handed
+	}
 	n.s.mu.Unlock()
 	if gone {
 		return

@@ -22,9 +22,12 @@ type node struct {
 	tool  *tidings.ToolRun
 	shown bool // publishes values
 
+	takesOver bool // an agent that its parent has handed over to
+
 	// Under story.mu.
 	claimed  bool // its end was reported; a stream may go on
 	gone     bool
+	handed   any           // what an agent said that this one handed over to
 	children []*node       // that have not ended
 	draining int           // of them claimed
 	quiet    chan struct{} // closed when draining falls to zero; nil: nobody waits
@@ -39,6 +42,7 @@ func (s *story) start(ctx context.Context, info *callbacks.RunInfo, input any, o
 	n := &node{s: s, info: info, parent: parent, place: placeOf(ctx, info, input, parent)}
 	if n.isAgent() && n.parent == nil {
 		n.parent = s.agentAt(n.above)
+		n.takesOver = n.parent != nil
 	}
 	n.shown = !o.NoValues
 	inner := n.begin(ctx, input, o)
@@ -49,8 +53,8 @@ func (s *story) start(ctx context.Context, info *callbacks.RunInfo, input any, o
 // begin tells the job of the run.
 func (n *node) begin(ctx context.Context, input any, o *Options) context.Context {
 	job, info := n.s.job, tidings.RunInfo{Name: n.name, Kind: n.kind, Namespace: n.namespace, Hidden: n.plumbing && !o.Plumbing}
-	if n.parent != nil && n.isAgent() {
-		info.Parent = n.parent.run() // the context of an agent that was handed over to does not hold it
+	if n.takesOver {
+		info.Parent = n.parent.run() // the context does not hold it
 	}
 	var inner context.Context
 	switch n.class {

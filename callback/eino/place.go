@@ -1,6 +1,7 @@
 package eino
 
 import (
+	"cmp"
 	"context"
 	"regexp"
 	"slices"
@@ -71,6 +72,9 @@ func placeOf(ctx context.Context, info *callbacks.RunInfo, input any, parent *no
 	p.name = p.nameOf(info)
 	if parent != nil {
 		p.within(parent, info)
+		if p.class == aModel && parent.agentRoot { // ADK calls each of them ChatModel, or nothing
+			p.name = cmp.Or(modelName(info, input), p.name)
+		}
 	}
 	return p
 }

@@ -114,8 +114,11 @@ func (s *story) leave(n *node, o outcome) {
 		close(s.idle)
 		s.idle = nil
 	}
-	if n.parent == nil {
+	switch {
+	case n.parent == nil:
 		s.last = o
+	case n.takesOver:
+		n.parent.handed = o.output
 	}
 	if n.isAgent() {
 		s.agents[n.address] = slices.DeleteFunc(s.agents[n.address], func(a *node) bool { return a == n })

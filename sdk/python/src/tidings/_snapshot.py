@@ -166,8 +166,6 @@ class _Quick:
         self.objects = 0
 
     def encode(self, value: object) -> str:
-        if type(value) is dict or type(value) is list:
-            return _Encoder(self.default).encode(value)
         return _Encoder(self.default).encode(value)
 
     def look(self, value: object) -> None:
@@ -409,6 +407,8 @@ def _form_of(kind: type) -> _Form:
         return lambda value: f"[class {value.__name__}]"
     if any(_is_from(base, "langchain_core", "BaseMessage") for base in kind.__mro__):
         return _message
+    if any(_is_from(base, "langchain_core", "Document") for base in kind.__mro__):
+        return lambda value: {name: item for name, item in value.__dict__.items() if item and name != "type"}
     if hasattr(kind, "dtype") and hasattr(kind, "shape") and hasattr(kind, "tolist"):
         return _array
     if hasattr(kind, "shape") and hasattr(kind, "columns"):
@@ -471,9 +471,6 @@ def _array(value: Any) -> object:
     if size <= 1_000:
         return value.tolist()
     return f"[a {type_name(value)} of shape {shape}, {value.dtype}]"
-
-
-_EMPTY: Final[tuple[object, ...]] = (None, "", [], {}, ())
 
 
 def _message(value: Any) -> dict[str, object]:

@@ -155,9 +155,10 @@ class TidingsCallbackHandler(_Base):
 
     def on_chain_start(self, serialized: Any, inputs: Any, *, run_id: UUID, **told: Any) -> None:
         """Begin a graph, a node, or what is hidden between them."""
+        if self._raise and self.job.cancelled:
+            self._refuse(told, run_id)
         with _Safely(self, "on_chain_start"):
             self._chain_start(serialized, inputs, run_id, told)
-        self._stop_if_asked()
 
     def _chain_start(self, serialized: Any, inputs: Any, run_id: UUID, told: dict[str, Any]) -> None:
         parent = self._run(told.get("parent_run_id"))
@@ -248,15 +249,15 @@ class TidingsCallbackHandler(_Base):
 
     def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: UUID, **told: Any) -> None:
         """Begin a call of a chat model."""
+        self._stop_if_asked()
         with _Safely(self, "on_chat_model_start"):
             self._model_start(serialized, messages[0] if len(messages) == 1 else messages, run_id, told)
-        self._stop_if_asked()
 
     def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, **told: Any) -> None:
         """Begin a call of a model that completes text."""
+        self._stop_if_asked()
         with _Safely(self, "on_llm_start"):
             self._model_start(serialized, prompts[0] if len(prompts) == 1 else prompts, run_id, told)
-        self._stop_if_asked()
 
     def _model_start(self, serialized: Any, prompt: Any, run_id: UUID, told: dict[str, Any]) -> None:
         tags: Sequence[str] = told.get("tags") or ()
@@ -343,6 +344,7 @@ class TidingsCallbackHandler(_Base):
 
     def on_tool_start(self, serialized: Any, input_str: str, *, run_id: UUID, **told: Any) -> None:
         """Begin a call of a tool."""
+        self._stop_if_asked()
         with _Safely(self, "on_tool_start"):
             name = str(_name(serialized) or told.get("name") or "")
             given = told.get("inputs")
@@ -355,7 +357,6 @@ class TidingsCallbackHandler(_Base):
                 parent=self._run(told.get("parent_run_id")),
                 hidden=_HIDDEN in (told.get("tags") or ()),
             )
-        self._stop_if_asked()
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **told: Any) -> None:
         """End a call of a tool with its result."""
@@ -398,6 +399,7 @@ class TidingsCallbackHandler(_Base):
 
     def on_retriever_start(self, serialized: Any, query: str, *, run_id: UUID, **told: Any) -> None:
         """Begin a search for documents."""
+        self._stop_if_asked()
         with _Safely(self, "on_retriever_start"):
             self._runs[run_id] = self.job.phase(
                 str(told.get("name") or _name(serialized)),
@@ -408,7 +410,6 @@ class TidingsCallbackHandler(_Base):
                 hidden=_HIDDEN in (told.get("tags") or ()),
                 leaf=True,
             )
-        self._stop_if_asked()
 
     def on_retriever_end(self, documents: Any, *, run_id: UUID, **told: Any) -> None:
         """End a search with what it found."""
@@ -454,6 +455,15 @@ class TidingsCallbackHandler(_Base):
     def _stop_if_asked(self) -> None:
         if self._raise and self.job.cancelled:
             self.job.raise_if_cancelled()
+
+    def _refuse(self, told: Mapping[str, Any], run_id: UUID) -> None:
+        """Let nothing more begin; a root that would begin ends the job."""
+        try:
+            self.job.raise_if_cancelled()
+        except StopRequested as asked:
+            if told.get("parent_run_id") is None:
+                self.job.phase(str(told.get("name") or ""), kind="graph", run_id=str(run_id)).end(error=asked)
+            raise
 
 
 class _Safely:

@@ -1,0 +1,102 @@
+package tidingsgenkit
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"tidings"
+)
+
+type jobKey struct{}
+
+// tracked is a job as the contexts of its flows hold it.
+type tracked struct {
+	job *tidings.Handler
+
+	mu      sync.Mutex
+	pending map[string]*waiting // tools that wait for input, by their call ID
+	waits   bool                // a root has ended while a tool waited
+}
+
+// waiting is a call of a tool that waits for input.
+type waiting struct {
+	tool *tidings.ToolRun
+	root *tidings.Run // the outermost run that we know of around it
+}
+
+// WithJob gives a context whose flows and model calls belong to the job.
+func WithJob(ctx context.Context, job *tidings.Handler) context.Context {
+	return context.WithValue(ctx, jobKey{}, &tracked{job: job, pending: map[string]*waiting{}})
+}
+
+func trackedFrom(ctx context.Context) *tracked {
+	t, _ := ctx.Value(jobKey{}).(*tracked)
+	if t == nil || t.job == nil {
+		return nil
+	}
+	return t
+}
+
+// Run calls fn as the job: fn's context holds the job and ends when the job is
+// asked to stop, and the job ends with what fn returns, also if fn panics, in
+// which case the panic goes on. If a tool waits for input the job stays open,
+// waiting; a later Run, in this process or another, goes on with it. A nil job
+// runs unobserved. It does not close the job.
+func Run[Out any](ctx context.Context, job *tidings.Handler, fn func(ctx context.Context) (Out, error)) (Out, error) {
+	if job == nil {
+		return fn(ctx)
+	}
+	ctx, cancel := context.WithCancelCause(WithJob(ctx, job))
+	stop := context.AfterFunc(job.Context(), func() { cancel(context.Cause(job.Context())) })
+	defer func() { stop(); cancel(context.Canceled) }()
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		p := recover()
+		if p == nil {
+			job.End(nil, fmt.Errorf("the flow ended its goroutine without returning"))
+			return
+		}
+		job.End(nil, &tidings.PanicError{Value: p})
+		panic(p)
+	}()
+	out, err := fn(ctx)
+	returned = true
+	if err != nil || !trackedFrom(ctx).isWaiting() {
+		job.End(out, err)
+	}
+	return out, err
+}
+
+// isWaiting reports whether a tool waits for input that nobody gave yet.
+func (t *tracked) isWaiting() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.waits || len(t.pending) > 0
+}
+
+// Serve puts a job into the context of each request to flows, as genkit.Handler
+// serves them. start gives the job of a request; nil means none. With
+// [tidings.HandlerOptions].Automatic the job ends when its flow does, if
+// [Install] was called. When the request is over the job is closed: what is
+// queued is sent for up to 10 s.
+func Serve(flows http.Handler, start func(*http.Request) *tidings.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		job := start(r)
+		if job == nil {
+			flows.ServeHTTP(w, r)
+			return
+		}
+		defer func() {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 10*time.Second)
+			defer cancel()
+			_ = job.Close(ctx) // what is lost it has logged
+		}()
+		flows.ServeHTTP(w, r.WithContext(WithJob(r.Context(), job)))
+	})
+}

@@ -99,7 +99,7 @@ func (s *story) enter(n *node) {
 	} else {
 		n.parent.children = append(n.parent.children, n)
 	}
-	if n.isAgent() {
+	if n.address != "" {
 		s.agents[n.address] = append(s.agents[n.address], n)
 	}
 }
@@ -120,7 +120,7 @@ func (s *story) leave(n *node, o outcome) {
 	case n.takesOver:
 		n.parent.handed = o.output
 	}
-	if n.isAgent() {
+	if n.address != "" {
 		s.agents[n.address] = slices.DeleteFunc(s.agents[n.address], func(a *node) bool { return a == n })
 		if len(s.agents[n.address]) == 0 {
 			delete(s.agents, n.address)

@@ -91,6 +91,7 @@ export class Handler {
     };
     this.clock = options.clock ?? realClock;
     this.began = this.now();
+    this.listens = false; // somebody asked for the signal
     this.tree = new Tree();
     /** @type {any} */
     this.timer = undefined;
@@ -100,12 +101,23 @@ export class Handler {
     if (bad) this.outbox.refuse(new Error(`${bad}; the job runs unobserved`));
     this.follow(options.signal);
     this.guard("start", () => this.begun(options));
-    if (!this.options.automatic) this.outbox.watch(true);
   }
 
-  /** Ends when the job is asked to stop, when another handler takes it over or has ended it, and at close. */
+  /**
+   * Ends when the job is asked to stop, when another handler takes it over or has
+   * ended it, and at close. Whoever asks for it hears of a request to stop at once,
+   * over a connection of its own while runs are open (without `automatic`: until the
+   * job is ended or closed); else a heartbeat says so.
+   */
   get signal() {
+    this.listens = true;
+    this.watch();
     return this.outbox.stop.signal;
+  }
+
+  /** Listens for a request to stop while somebody wants to know of it. */
+  watch() {
+    this.outbox.watch(this.listens && (!this.options.automatic || this.tree.open > 0));
   }
 
   now() {
@@ -231,7 +243,7 @@ export class Handler {
   enter(run, resumed) {
     const status = this.tree.enter(run);
     if (run.isRoot) this.stopTimer();
-    if (this.options.automatic) this.outbox.watch(true);
+    this.watch();
     run.resumed = resumed || status === "resumed";
     return run.resumed ? "resumed" : status;
   }
@@ -240,7 +252,7 @@ export class Handler {
    * @param {Run} run */
   settle(run) {
     this.tree.leave(run);
-    if (this.options.automatic && this.tree.open === 0) this.outbox.watch(false);
+    this.watch();
     this.considerEnd();
   }
 

@@ -1,8 +1,6 @@
 import { textOf } from "./errors.js";
 import { Handler } from "./handler.js";
-import { ModelRun, ToolRun } from "./runs.js";
-
-/** @typedef {import("./runs.js").Run} Run */
+import { ModelRun, Run, ToolRun } from "./runs.js";
 
 /**
  * Settings besides those of a handler.
@@ -20,7 +18,6 @@ import { ModelRun, ToolRun } from "./runs.js";
  * @typedef {object} Entry
  * @property {Run | ModelRun | ToolRun} to
  * @property {boolean} graph  it is a graph, or lies in one
- * @property {boolean} [resumed]  its beginning was told as a resume
  */
 
 /** How many runs that have ended are remembered, for what begins beneath them late. */
@@ -212,7 +209,7 @@ export class TidingsCallbackHandler {
       resumed: resume !== undefined,
       value: resume?.value,
     });
-    this.#open.set(runId, { to: run, graph: graph || parent?.graph === true, resumed: resume !== undefined });
+    this.#open.set(runId, { to: run, graph: graph || parent?.graph === true });
   }
 
   /**
@@ -220,8 +217,8 @@ export class TidingsCallbackHandler {
    * @param {string} runId
    */
   handleChainEnd(outputs, runId) {
-    const run = /** @type {Run | undefined} */ (this.#close(runId)?.to);
-    if (!run) return;
+    const run = this.#close(runId)?.to;
+    if (!(run instanceof Run)) return;
     if (run.isRoot || run.kind === "retriever" || (this.#tell.nodeOutputs && !run.hidden)) run.output(outputs);
     run.end();
   }
@@ -231,8 +228,8 @@ export class TidingsCallbackHandler {
    * @param {string} runId
    */
   handleChainError(err, runId) {
-    const run = /** @type {Run | undefined} */ (this.#close(runId)?.to);
-    if (!run) return;
+    const run = this.#close(runId)?.to;
+    if (!(run instanceof Run)) return;
     if (isInterrupt(err)) {
       run.interrupt(interruptValue(err));
       run.end();
@@ -252,10 +249,10 @@ export class TidingsCallbackHandler {
    * @param {any} event
    */
   handleInterrupt(event) {
-    const run = /** @type {Run | undefined} */ (this.#open.get(event?.runId)?.to);
-    if (!run || run.waiting > 0) return;
-    const values = Array.isArray(event.interrupts) ? event.interrupts : [];
-    run.interrupt(values.length > 0 ? interruptValue(event) : { status: event.status });
+    const run = this.#open.get(event?.runId)?.to;
+    if (!(run instanceof Run) || run.waiting > 0) return;
+    const asked = Array.isArray(event.interrupts) && event.interrupts.length > 0;
+    run.interrupt(asked ? interruptValue(event) : { status: event.status });
   }
 
   /**
@@ -263,11 +260,10 @@ export class TidingsCallbackHandler {
    * @param {any} event
    */
   handleResume(event) {
-    const entry = this.#open.get(event?.runId);
-    const run = /** @type {Run | undefined} */ (entry?.to);
-    if (!entry || !run?.isRoot || entry.resumed || run.hidden) return;
-    entry.resumed = true;
-    if (!run.resumed) this.job.guard("handleResume", () => this.job.emitData("phase_update", run.data("resumed")));
+    const run = this.#open.get(event?.runId)?.to;
+    if (!(run instanceof Run) || !run.isRoot || run.resumed || run.hidden) return;
+    run.resumed = true;
+    this.job.guard("handleResume", () => this.job.emitData("phase_update", run.data("resumed")));
   }
 
   // --- models ----------------------------------------------------------------

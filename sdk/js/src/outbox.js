@@ -317,7 +317,7 @@ export class Outbox {
       const { signal, done } = deadline(Math.min(this.options.heartbeatMs, this.options.tryTimeoutMs), this.abort.signal);
       try {
         const { cancel_requested } = await this.transport.heartbeat(this.jobId, this.options.leaseMs, { ...this.producer, seq: 0 }, signal);
-        if (cancel_requested && !this.watching) this.watch(true);
+        if (cancel_requested && !this.asked && !this.watching) await this.listen(signal);
       } catch (err) {
         if (judge(err) === "final" && !this.over) this.refuse(/** @type {Error} */ (err));
       } finally {

@@ -92,6 +92,7 @@ export declare class Handler {
     };
     clock: Clock;
     began: number;
+    listens: boolean;
     tree: Tree;
     /** @type {any} */
     timer: any;
@@ -103,8 +104,15 @@ export declare class Handler {
      * @param {HandlerOptions} [options]
      */
     constructor(jobId: string, publisher: Publisher, options?: HandlerOptions);
-    /** Ends when the job is asked to stop, when another handler takes it over or has ended it, and at close. */
+    /**
+     * Ends when the job is asked to stop, when another handler takes it over or has
+     * ended it, and at close. Whoever asks for it hears of a request to stop at once,
+     * over a connection of its own while runs are open (without `automatic`: until the
+     * job is ended or closed); else a heartbeat says so.
+     */
     get signal(): AbortSignal;
+    /** Listens for a request to stop while somebody wants to know of it. */
+    watch(): void;
     now(): number;
     /** @param {AbortSignal | undefined} signal */
     follow(signal: AbortSignal | undefined): void;

@@ -1,6 +1,5 @@
 import { Handler } from "./handler.js";
-import { ModelRun, ToolRun } from "./runs.js";
-export type Run = import("./runs.js").Run;
+import { ModelRun, Run, ToolRun } from "./runs.js";
 export type CallbackSettings = {
     /**
      * publish what each node is given: the whole state, each time; false
@@ -26,10 +25,6 @@ export type Entry = {
      * it is a graph, or lies in one
      */
     graph: boolean;
-    /**
-     * its beginning was told as a resume
-     */
-    resumed?: boolean;
 };
 /**
  * A callback handler for LangChain.js and LangGraph.js:

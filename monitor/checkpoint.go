@@ -47,8 +47,8 @@ type foldState struct {
 }
 
 type seriesState struct {
-	Scope Scope `json:"scope"`
-	*series
+	Scope  Scope   `json:"scope"`
+	Series *series `json:"series"`
 }
 
 func (f *Fold) state() foldState {
@@ -85,7 +85,7 @@ func restore(s *foldState, limits Limits) *Fold {
 		f.status(j, +1)
 	}
 	for _, s := range s.Series {
-		f.series[s.Scope] = s.series
+		f.series[s.Scope] = s.Series
 		f.scopes[s.Scope.By]++
 	}
 	for _, step := range s.Steps {

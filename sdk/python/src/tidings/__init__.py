@@ -10,6 +10,7 @@ straight to Redis. Each of these names the extra that it needs.
 
 from __future__ import annotations
 
+from ._snapshot import RawJSON
 from .errors import (
     AuthError,
     ClosedError,
@@ -22,9 +23,11 @@ from .errors import (
     UnavailableError,
     UnknownJobError,
 )
+from .handler import Handler, StopRequested, start
 from .http import HTTPPublisher
 from .memory import MemoryPublisher
 from .publisher import JobPublisher, Publisher, Stats, StopRequest
+from .runs import ModelRun, Run, ToolRun
 
 __version__ = "0.1.0"
 
@@ -33,16 +36,23 @@ __all__ = [
     "ClosedError",
     "FencedError",
     "HTTPPublisher",
+    "Handler",
     "InvalidError",
     "JobPublisher",
     "MemoryPublisher",
+    "ModelRun",
     "ProblemError",
     "Publisher",
+    "RawJSON",
+    "Run",
     "SequenceError",
     "Stats",
     "StopRequest",
+    "StopRequested",
     "TidingsError",
     "TooLargeError",
+    "ToolRun",
     "UnavailableError",
     "UnknownJobError",
+    "start",
 ]

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from ._errors import Failure, Report, StopRequested
+from ._errors import Failure, Report
+from ._errors import StopRequested as StopRequested
 from ._snapshot import DEFAULT_LIMIT, RawJSON, Snapshot, cut_text, encode, quote, snapshot
 from .publisher import DEFAULT_PRODUCER_ID, JobPublisher, Publisher, StopRequest, is_terminal
 from .runs import MISSING, ModelRun, Run, ToolRun, _Run, current, member, text_member, truncated, whole

@@ -18,13 +18,12 @@ type frame struct {
 	run  *tidings.Run
 	root *tidings.Run // the outermost run that we know of around it
 	span spanKey      // the span in the context when the run began
-	// spans begin for what a hook has told of already: that of the named
-	// action, once, and those of a model's generation.
-	covers   string // "generate", "model" or the tool's name
-	kind     coverage
-	taken    atomic.Bool
-	model    string // the name of the model, of a generation
-	lastText func() string
+	// Spans begin for what the hook tells of itself: those of a generation, and
+	// one of a model or tool.
+	kind   coverage
+	covers string // the tool's name
+	taken  atomic.Bool
+	model  string // the name of the generation's model
 }
 
 type coverage int

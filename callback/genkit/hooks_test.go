@@ -465,3 +465,44 @@ func TestServedFlowsHaveAJobEach(t *testing.T) {
 		t.Errorf("the job is %s:\n%s", got, memlog.Outline(store.Events("job-7")))
 	}
 }
+
+func TestToolThatIsRunAgainAfterAnInterruptIsOneCall(t *testing.T) {
+	s := start(t, nil)
+	w := newWorld(t, asks("c1", "pay", city{"Oslo"}), says("Paid."))
+	pay := genkit.DefineTool(w.Genkit, "pay", "Pays.", func(ctx *ai.ToolContext, _ city) (string, error) {
+		if ctx.Resumed == nil {
+			return "", ctx.Interrupt(nil)
+		}
+		return "paid", nil
+	})
+	w.tools = append(w.tools, pay)
+	_, err := s.run(func(ctx context.Context) (string, error) {
+		ctx, shop := s.Phase(ctx, "shop")
+		defer shop.End(nil)
+		first, err := w.generate(ctx, "hi")
+		if err != nil {
+			return "", err
+		}
+		again := pay.Restart(first.Interrupts()[0], &ai.RestartOptions{ResumedMetadata: map[string]any{"sure": true}})
+		return w.text(ctx, "", ai.WithMessages(first.History()...), ai.WithToolRestarts(again))
+	})
+	must(t, err)
+	s.tells(`
+phase_update started job
+phase_update started chain shop
+  phase_update started chain generate
+    thought started llm fake/m model=fake/m
+    thought completed llm fake/m model=fake/m usage={"input_tokens":11,"output_tokens":3}
+    tool_call tool tool=pay call=c1 input={"city":"Oslo"}
+    phase_update interrupted tool pay
+  phase_update interrupted chain generate
+    phase_update resumed tool pay value={"sure":true}
+  phase_update started chain generate
+    tool_result tool tool=pay call=c1 output="paid"
+    thought started llm fake/m model=fake/m
+    thought completed llm fake/m model=fake/m content="Paid." usage={"input_tokens":11,"output_tokens":3}
+  phase_update completed chain generate
+phase_update completed chain shop
+done completed output="Paid." usage={"input_tokens":22,"output_tokens":6}
+`)
+}

@@ -16,20 +16,23 @@ type jobKey struct{}
 type tracked struct {
 	job *tidings.Handler
 
-	mu      sync.Mutex
-	pending map[string]*waiting // tools that wait for input, by their call ID
-	waits   bool                // a root has ended while a tool waited
+	mu        sync.Mutex
+	pending   map[string]*waiting // tools that wait for input, by their call ID
+	restarted map[string]*waiting // tools that are about to be run again
+	waits     bool                // the last root ended while a tool waited
+	whole     bool                // Run says when all of it is over
 }
 
 // waiting is a call of a tool that waits for input.
 type waiting struct {
 	tool *tidings.ToolRun
+	held context.Context // holds its run
 	root *tidings.Run // the outermost run that we know of around it
 }
 
 // WithJob gives a context whose flows and model calls belong to the job.
 func WithJob(ctx context.Context, job *tidings.Handler) context.Context {
-	return context.WithValue(ctx, jobKey{}, &tracked{job: job, pending: map[string]*waiting{}})
+	return context.WithValue(ctx, jobKey{}, &tracked{job: job, pending: map[string]*waiting{}, restarted: map[string]*waiting{}})
 }
 
 func trackedFrom(ctx context.Context) *tracked {
@@ -50,6 +53,8 @@ func Run[Out any](ctx context.Context, job *tidings.Handler, fn func(ctx context
 		return fn(ctx)
 	}
 	ctx, cancel := context.WithCancelCause(WithJob(ctx, job))
+	t := trackedFrom(ctx)
+	t.whole = true
 	stop := context.AfterFunc(job.Context(), func() { cancel(context.Cause(job.Context())) })
 	defer func() { stop(); cancel(context.Canceled) }()
 	returned := false
@@ -67,17 +72,10 @@ func Run[Out any](ctx context.Context, job *tidings.Handler, fn func(ctx context
 	}()
 	out, err := fn(ctx)
 	returned = true
-	if err != nil || !trackedFrom(ctx).isWaiting() {
+	if waits := t.giveUp(nil); err != nil || !waits {
 		job.End(out, err)
 	}
 	return out, err
-}
-
-// isWaiting reports whether a tool waits for input that nobody gave yet.
-func (t *tracked) isWaiting() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.waits || len(t.pending) > 0
 }
 
 // Serve puts a job into the context of each request to flows, as genkit.Handler

@@ -115,11 +115,17 @@ func (t *tracked) toolStarts(ctx context.Context, req *ai.ToolRequest) (inner co
 	inner, end = ctx, func(_ *ai.MultipartToolResponse, err error, p any) { goOn(err, p) }
 	defer guard("WrapTool")
 	base, root := around(ctx)
-	held, run := t.job.ToolWith(base, tidings.RunInfo{Input: req.Input}, req.Name, req.Ref)
+	var held context.Context
+	var run *tidings.ToolRun
+	if w := t.goesOn(req.Ref); w != nil {
+		held, run = w.held, w.tool
+	} else {
+		held, run = t.job.ToolWith(base, tidings.RunInfo{Input: req.Input}, req.Name, req.Ref)
+	}
 	f := &frame{run: run.Run(), root: root, kind: coversTool, covers: req.Name}
 	return within(ctx, held, f), func(resp *ai.MultipartToolResponse, err error, panicked any) {
 		if interrupted, metadata := ai.IsToolInterruptError(err); interrupted {
-			t.interrupt(run, f.root, req, metadata)
+			t.interrupt(run, held, f.root, req, metadata)
 			return
 		}
 		run.End(result(resp), outcome(err, panicked))

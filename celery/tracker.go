@@ -1,0 +1,415 @@
+package celery
+
+import (
+	"encoding/json"
+	"sync"
+	"time"
+
+	"tidings"
+)
+
+// tracker knows tasks that are open and turns what is heard of them into
+// transitions. It is a function of what it is given and of the time, and does
+// no I/O. Safe for concurrent use.
+type tracker struct {
+	jobArg string // the keyword argument with the job's ID; empty: the task's ID is the job's
+	now    func() time.Time
+
+	mu      sync.Mutex
+	tasks   map[string]*task
+	waiting []*task // for the other half of their end, in the order in which they began to
+	forgot  int64   // open tasks that were forgotten, as there were too many
+}
+
+const (
+	// mergeWait is how long a result waits for the event of the same end.
+	mergeWait = 500 * time.Millisecond
+	// keepEnded is how long a task that ended is remembered, so that what still
+	// comes of it is known for late.
+	keepEnded = time.Minute
+	// maxTasks bounds the memory, to about 1 KB a task. What is forgotten is
+	// found again in its log when something is heard of it.
+	maxTasks = 100_000 / shards
+)
+
+func newTracker(jobArg string, now func() time.Time) *tracker {
+	return &tracker{jobArg: jobArg, now: now, tasks: map[string]*task{}}
+}
+
+// task gives what is known of a task, with the tracker locked.
+func (tr *tracker) task(id string) *task {
+	t := tr.tasks[id]
+	if t == nil {
+		if len(tr.tasks) >= maxTasks {
+			tr.forgetOldest()
+		}
+		t = &task{id: id, job: id}
+		tr.tasks[id] = t
+	}
+	t.seen = tr.now()
+	return t
+}
+
+// forgetOldest makes room: of some tasks the one that was silent for longest goes.
+func (tr *tracker) forgetOldest() {
+	var oldest *task
+	looked := 0
+	for _, t := range tr.tasks {
+		if oldest == nil || t.seen.Before(oldest.seen) {
+			oldest = t
+		}
+		if looked++; looked == 100 {
+			break
+		}
+	}
+	if oldest.open() {
+		tr.forgot++
+	}
+	delete(tr.tasks, oldest.id)
+}
+
+// event takes an event of a task and gives what is to be told of it.
+func (tr *tracker) event(e *event) []transition {
+	if tidings.ValidateJobID(e.UUID) != nil {
+		return nil // no task of Celery's own
+	}
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	t := tr.task(e.UUID)
+	switch e.Type {
+	case "task-sent":
+		return tr.sent(t, e)
+	case "task-received":
+		return tr.received(t, e)
+	case "task-started":
+		return tr.begun(t, e)
+	case "task-rejected":
+		return tr.rejected(t, e)
+	case "task-succeeded":
+		return tr.end(t, e.Hostname, verdict{state: stateSuccess, at: e.at(), runtime: e.Runtime, result: quoted(e.Result)}, false)
+	case "task-failed", "task-retried":
+		v := verdict{state: stateFailure, at: e.at(), traceback: e.Traceback}
+		if e.Type == "task-retried" {
+			v.state = stateRetry
+		}
+		v.kind, v.text = errorText(e.Exception, e.Traceback)
+		return tr.end(t, e.Hostname, v, false)
+	case "task-revoked":
+		v := verdict{state: stateRevoked, at: e.at(), reason: "revoked"}
+		if e.Terminated {
+			v.reason = "terminated"
+		} else if e.Expired {
+			v.reason = "expired"
+		}
+		return tr.end(t, e.Hostname, v, false)
+	}
+	return tr.custom(t, e)
+}
+
+func quoted(s string) json.RawMessage {
+	if s == "" {
+		return nil
+	}
+	text, _ := json.Marshal(s) // a string is always JSON
+	return text
+}
+
+func (tr *tracker) describe(t *task, e *event) {
+	t.name = e.Name
+	if e.Queue != "" {
+		t.queue = e.Queue
+	}
+	if e.ETA != "" {
+		t.eta = e.ETA
+	}
+	if tr.jobArg != "" && t.job == t.id {
+		if id, ok := keywordArgument(e.Kwargs, tr.jobArg); ok && tidings.ValidateJobID(id) == nil {
+			t.job = id
+		}
+	}
+}
+
+func (tr *tracker) sent(t *task, e *event) []transition {
+	tr.describe(t, e)
+	t.sentAt = e.at()
+	return t.step(sent, e.Retries, e.at(), tidings.TypeTaskQueued, func(d *data) { d.ETA = t.eta })
+}
+
+// received takes a try to be one that follows on the last. A worker may have it
+// before it tells of the retry which it follows on; it waits for that.
+func (tr *tracker) received(t *task, e *event) []transition {
+	tr.describe(t, e)
+	if e.Retries > t.place.retries && (t.place.kind == received || t.place.kind == started) {
+		t.next, t.nextDue = e, tr.now().Add(mergeWait)
+		tr.waiting = append(tr.waiting, t)
+		return nil
+	}
+	t.delivered(received, e.Retries, e.at())
+	t.worker, t.receivedAt = e.Hostname, e.at()
+	return t.step(received, e.Retries, e.at(), tidings.TypeTaskQueued, func(d *data) { d.Status, d.ETA = "received", t.eta })
+}
+
+// goOn tells of the try that waits, after how the one before it ended: if
+// nobody told, it was retried.
+func (tr *tracker) goOn(t *task) []transition {
+	next := t.next
+	if next == nil {
+		return nil
+	}
+	v := verdict{state: stateRetry, retries: t.place.retries, at: next.at()}
+	if t.verdict != nil {
+		v, t.verdict = *t.verdict, nil
+	}
+	return append(tr.tell(t, v), tr.release(t)...)
+}
+
+func (tr *tracker) begun(t *task, e *event) []transition {
+	var before []transition
+	if t.next != nil && e.at().After(t.next.at()) {
+		before = tr.goOn(t)
+	}
+	t.worker = e.Hostname
+	t.delivered(started, t.place.retries, e.at())
+	t.startedAt = e.at()
+	return append(before, tr.started(t, e.at())...)
+}
+
+// inProgress makes sure that a task which says something has started: what it
+// says itself overtakes the events of its worker.
+func (tr *tracker) inProgress(t *task, at time.Time) []transition {
+	if t.next != nil {
+		return tr.goOn(t)
+	}
+	if t.place.kind >= started {
+		return nil
+	}
+	return tr.started(t, at)
+}
+
+func (tr *tracker) started(t *task, at time.Time) []transition {
+	return t.step(started, t.place.retries, at, tidings.TypeTaskStarted, func(d *data) {
+		from := t.sentAt
+		if from.IsZero() || t.place.retries > 0 || t.place.delivery > 0 {
+			from = t.receivedAt
+		}
+		d.WaitMs = milliseconds(from, at)
+	})
+}
+
+func milliseconds(from, to time.Time) *int64 {
+	if from.IsZero() || to.Before(from) {
+		return nil
+	}
+	ms := to.Sub(from).Milliseconds()
+	return &ms
+}
+
+// rejected is a message that was given back to the queue, or thrown away.
+func (tr *tracker) rejected(t *task, e *event) []transition {
+	t.worker = e.Hostname
+	if !e.Requeue {
+		return tr.end(t, e.Hostname, verdict{state: stateFailure, at: e.at(), kind: "rejected", text: "a worker rejected the task"}, false)
+	}
+	return t.step(rejected, t.place.retries, e.at(), tidings.TypeTaskRetried, func(d *data) { d.Reason = "redelivered" })
+}
+
+// custom is an event of the application's own, which becomes a task_progress.
+// One that is heard twice has the same time, which is its place.
+func (tr *tracker) custom(t *task, e *event) []transition {
+	before := tr.inProgress(t, e.at())
+	d := t.data()
+	d.Name, d.Value = e.Type, own(e.raw)
+	if e.Hostname != "" {
+		d.Worker = e.Hostname
+	}
+	d.Progress, d.Message = progressOf(e.raw)
+	return append(before, transition{task: t, jobID: t.job, event: newEvent(tidings.TypeTaskProgress, e.at(), d)})
+}
+
+// own gives a custom event's members without those that Celery adds.
+func own(raw json.RawMessage) json.RawMessage {
+	var m map[string]json.RawMessage
+	if json.Unmarshal(raw, &m) != nil {
+		return nil
+	}
+	for _, name := range []string{"type", "uuid", "hostname", "utcoffset", "pid", "clock", "timestamp", "local_received"} {
+		delete(m, name)
+	}
+	text, err := json.Marshal(m)
+	if err != nil {
+		return nil
+	}
+	return text
+}
+
+// result takes what the result backend says of a task.
+func (tr *tracker) result(r *result, reconciled bool) []transition {
+	if tidings.ValidateJobID(r.TaskID) != nil {
+		return nil
+	}
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	t := tr.task(r.TaskID)
+	v := verdict{state: r.Status, at: r.at(), traceback: r.Traceback, reconciled: reconciled}
+	switch r.Status {
+	case stateStarted:
+		return tr.started(t, tr.now())
+	case stateSuccess:
+		v.result = r.Result
+	case stateFailure, stateRetry:
+		v.kind, v.text = r.exception()
+	case stateRevoked:
+		_, v.reason = r.exception()
+		if v.reason == "" {
+			v.reason = "revoked"
+		}
+	case "PENDING", "RECEIVED", "REJECTED", "IGNORED":
+		return nil
+	default: // PROGRESS, and what an application calls its own states
+		return tr.progress(t, r)
+	}
+	return tr.end(t, "", v, true)
+}
+
+// progress is update_state. Celery numbers and dates it by nothing.
+func (tr *tracker) progress(t *task, r *result) []transition {
+	if !t.open() {
+		return nil
+	}
+	before := tr.inProgress(t, tr.now())
+	d := t.data()
+	d.Name, d.Value = r.Status, r.Result
+	d.Progress, d.Message = progressOf(r.Result)
+	return append(before, transition{task: t, jobID: t.job, event: newEvent(tidings.TypeTaskProgress, tr.now(), d), undated: true})
+}
+
+// end joins the two halves of how a try ended and tells it once both are
+// there; a result alone is told after mergeWait.
+func (tr *tracker) end(t *task, worker string, v verdict, half bool) []transition {
+	if worker != "" {
+		t.worker = worker
+	}
+	v.retries = t.place.retries
+	if t.verdict != nil && t.verdict.state == v.state {
+		v.merge(t.verdict)
+		half = false
+	} else if t.verdict != nil { // of an earlier try: its event was lost
+		before := tr.tell(t, *t.verdict)
+		t.verdict = nil
+		return append(before, tr.end(t, worker, v, half)...)
+	}
+	if !half || v.reconciled {
+		t.verdict = nil
+		return append(tr.tell(t, v), tr.release(t)...)
+	}
+	if t.place.kind >= retried {
+		return nil // its event came first
+	}
+	v.due = tr.now().Add(mergeWait)
+	t.verdict = &v
+	tr.waiting = append(tr.waiting, t)
+	return nil
+}
+
+// release tells of the try that waited for the end of the one before.
+func (tr *tracker) release(t *task) []transition {
+	next := t.next
+	if next == nil {
+		return nil
+	}
+	t.next = nil
+	return tr.received(t, next)
+}
+
+// merge takes over what only the other half knows: the result is structured,
+// the event has the time and the runtime.
+func (v *verdict) merge(other *verdict) {
+	event, result := v, other
+	if v.runtime == nil && other.runtime != nil {
+		event, result = other, v
+	}
+	merged := *event
+	merged.retries = other.retries // where the first half was heard
+	if len(result.result) > 0 && (result.result[0] != '"' || len(event.result) == 0) {
+		merged.result = result.result
+	}
+	if result.kind != "" {
+		merged.kind = result.kind
+	}
+	if merged.text == "" {
+		merged.text = result.text
+	}
+	if merged.traceback == "" {
+		merged.traceback = result.traceback
+	}
+	if merged.at.IsZero() {
+		merged.at = result.at
+	}
+	*v = merged
+}
+
+// tell gives the transition for how a try ended.
+func (tr *tracker) tell(t *task, v verdict) []transition {
+	if v.at.IsZero() {
+		v.at = tr.now()
+	}
+	fill := func(d *data) {
+		d.Reconciled, d.DurationMs = v.reconciled, milliseconds(t.startedAt, v.at)
+		if v.runtime != nil && *v.runtime >= 0 {
+			ms := int64(*v.runtime * 1000)
+			d.DurationMs = &ms
+		}
+		switch v.state {
+		case stateSuccess:
+			d.Result, d.Reason = v.result, v.reason
+		case stateRevoked:
+			d.Reason = v.reason
+		default:
+			d.Kind, d.Error, d.Traceback = v.kind, v.text, v.traceback
+		}
+	}
+	switch v.state {
+	case stateSuccess:
+		return t.step(ended, v.retries, v.at, tidings.TypeTaskCompleted, fill)
+	case stateRetry:
+		return t.step(retried, v.retries, v.at, tidings.TypeTaskRetried, fill)
+	case stateRevoked:
+		return t.step(killed, v.retries, v.at, tidings.TypeCancelled, fill)
+	}
+	return t.step(ended, v.retries, v.at, tidings.TypeTaskFailed, fill)
+}
+
+// due gives the results whose event did not come in time.
+func (tr *tracker) due() []transition {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	now := tr.now()
+	var out []transition
+	for len(tr.waiting) > 0 {
+		t := tr.waiting[0]
+		if t.verdict != nil && now.Before(t.verdict.due) || t.next != nil && now.Before(t.nextDue) {
+			break
+		}
+		tr.waiting = tr.waiting[1:]
+		switch {
+		case t.next != nil:
+			out = append(out, tr.goOn(t)...)
+		case t.verdict != nil:
+			v := *t.verdict
+			t.verdict = nil
+			out = append(out, tr.tell(t, v)...)
+		}
+	}
+	return out
+}
+
+// sweep forgets tasks that ended a while ago.
+func (tr *tracker) sweep() {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	for id, t := range tr.tasks {
+		if !t.open() && tr.now().Sub(t.seen) > keepEnded {
+			delete(tr.tasks, id)
+		}
+	}
+}

@@ -1,0 +1,80 @@
+package openai
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/openai/openai-go/v3"
+	"github.com/openai/openai-go/v3/packages/param"
+	"github.com/openai/openai-go/v3/responses"
+
+	"tidings"
+)
+
+// Tools are the functions that a model may call, by name. A function gets the
+// arguments as the model wrote them; what it returns goes to the model, a string
+// as it is and anything else as JSON, and so does its error.
+type Tools map[string]func(ctx context.Context, arguments json.RawMessage) (any, error)
+
+// RunChat calls the tools that a chat completion asks for, one after another, as
+// tool calls of the job, and gives the messages that answer them. Put them
+// behind the message that asked: message.ToParam().
+func (t Tools) RunChat(ctx context.Context, job *tidings.Handler, calls []openai.ChatCompletionMessageToolCallUnion) []openai.ChatCompletionMessageParamUnion {
+	var answers []openai.ChatCompletionMessageParamUnion
+	for i := range calls {
+		id, name, input := chatToolCall(&calls[i])
+		answers = append(answers, openai.ToolMessage(t.run(ctx, job, id, name, input), id))
+	}
+	return answers
+}
+
+// RunResponse calls the tools that a response asks for, one after another, as
+// tool calls of the job, and gives the items that answer them. Send them with
+// PreviousResponseID, or behind the items of the response.
+func (t Tools) RunResponse(ctx context.Context, job *tidings.Handler, output []responses.ResponseOutputItemUnion) []responses.ResponseInputItemUnionParam {
+	var answers []responses.ResponseInputItemUnionParam
+	for i := range output {
+		item := &output[i]
+		name, input, ok := itemToolCall(item)
+		if !ok {
+			continue
+		}
+		answer := t.run(ctx, job, item.CallID, name, input)
+		if item.Type == "custom_tool_call" {
+			answers = append(answers, responses.ResponseInputItemParamOfCustomToolCallOutput(item.CallID, answer))
+			continue
+		}
+		one := responses.ResponseInputItemParamOfFunctionCallOutput(answer)
+		one.OfFunctionCallOutput.CallID = param.NewOpt(item.CallID)
+		answers = append(answers, one)
+	}
+	return answers
+}
+
+// run calls one tool and gives what the model is told of it.
+func (t Tools) run(ctx context.Context, job *tidings.Handler, id, name, input string) string {
+	output, err := job.Tool(ctx, name, id, json.RawMessage(input), func(ctx context.Context) (any, error) {
+		fn := t[name]
+		if fn == nil {
+			return nil, fmt.Errorf("there is no tool %q", name)
+		}
+		return fn(ctx, json.RawMessage(input))
+	})
+	if err != nil {
+		return "error: " + err.Error()
+	}
+	return text(output)
+}
+
+// text is a tool's output as the model reads it.
+func text(output any) string {
+	if s, ok := output.(string); ok {
+		return s
+	}
+	out, err := json.Marshal(output)
+	if err != nil {
+		return "error: the tool's output can't be written as JSON: " + err.Error()
+	}
+	return string(out)
+}

@@ -52,7 +52,8 @@ export class TidingsCallbackHandler {
   ignoreRetriever = false;
   ignoreCustomEvent = false;
   lc_serializable = false;
-  lc_namespace = ["tidings", "callbacks"];
+  /** @type {["langchain_core", "callbacks", string]} */
+  lc_namespace = ["langchain_core", "callbacks", this.name];
   /** @type {any} */
   lc_kwargs = {};
   /** @type {Map<string, Entry>} */

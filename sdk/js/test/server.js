@@ -1,7 +1,7 @@
 /** The real server, built once and started on a free port. */
 
 import { execFile, spawn } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -19,7 +19,9 @@ export function binary() {
     // Beside node_modules, which is not part of the repository; the go command
     // builds only what has changed.
     const path = join(root, "sdk", "js", "node_modules", ".cache", `tidings${process.platform === "win32" ? ".exe" : ""}`);
-    await promisify(execFile)("go", ["build", "-o", path, "./cmd/tidings"], { cwd: root, env: { ...process.env, GOWORK: "off" } });
+    const mine = `${path}.${process.pid}`; // the other one may be running
+    await promisify(execFile)("go", ["build", "-o", mine, "./cmd/tidings"], { cwd: root, env: { ...process.env, GOWORK: "off" } });
+    await rename(mine, path);
     return path;
   })();
   return building;

@@ -51,7 +51,8 @@ export declare class TidingsCallbackHandler {
     ignoreRetriever: boolean;
     ignoreCustomEvent: boolean;
     lc_serializable: boolean;
-    lc_namespace: string[];
+    /** @type {["langchain_core", "callbacks", string]} */
+    lc_namespace: ["langchain_core", "callbacks", string];
     /** @type {any} */
     lc_kwargs: any;
     /**

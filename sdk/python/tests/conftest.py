@@ -242,3 +242,45 @@ def redis_backed_server(
 def job_id() -> str:
     """An ID that no other test uses."""
     return f"job-{uuid.uuid4()}"
+
+
+class Cluster:
+    """A Redis Cluster of three nodes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.nodes: list[Redis] = []
+        buses = [free_port() for _ in range(3)]
+        for n in range(3):
+            (folder / str(n)).mkdir()
+            options = ("--cluster-enabled", "yes", "--cluster-port", str(buses[n]))
+            self.nodes.append(Redis(folder / str(n), *options))
+        import redis
+
+        clients = [redis.Redis(port=node.port) for node in self.nodes]
+        for n, client in enumerate(clients):
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", n * 5462, min(n * 5462 + 5461, 16383))
+            if n:
+                clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", self.nodes[n].port, buses[n])
+        for client in clients:
+            wait_for(lambda c=client: b"cluster_state:ok" in _info(c), "the Cluster's being ready")
+            wait_for(lambda c=client: b"cluster_known_nodes:3" in _info(c), "the nodes' knowing each other")
+            client.close()
+
+    def stop(self) -> None:
+        """End it."""
+        for node in self.nodes:
+            node.stop()
+
+
+def _info(client: Any) -> bytes:
+    told = client.execute_command("CLUSTER INFO")
+    return told if isinstance(told, bytes) else "\n".join(f"{k}:{v}" for k, v in told.items()).encode()
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A Redis Cluster shared by all tests: let it run."""
+    _need_redis()
+    it = Cluster(tmp_path_factory.mktemp("cluster"))
+    yield it
+    it.stop()

@@ -634,6 +634,7 @@ class Publisher(ABC):
                 old._refs += 1
                 if heartbeat and not old.heartbeat:
                     old.heartbeat = heartbeat
+                    self._wake(old, time.monotonic())
                 return old
             job = JobPublisher(self, str(job_id), producer_id, epoch, heartbeat)
             self._jobs[key] = job

@@ -27,6 +27,10 @@ func (n *node) end(output any, err error) {
 		n.finish(r)
 		return
 	}
+	n.endLater(r, streams)
+}
+
+func (n *node) endLater(r result, streams <-chan struct{}) {
 	go func() {
 		defer n.failSafe()
 		await(streams)
@@ -82,12 +86,10 @@ func (n *node) finish(r result) {
 	if gone {
 		return
 	}
-	o := outcome{output: r.output, err: r.err, interrupted: r.waits}
-	defer func() { n.s.leave(n, o) }()
 	if value, ok := interruption(r.err); ok {
 		r.err, r.waits, r.input = nil, true, value
-		o.err, o.interrupted = nil, true
 	}
+	defer n.s.leave(n, outcome{output: r.output, err: r.err, interrupted: r.waits})
 	if r.waits {
 		n.run().Interrupt(r.input)
 	}

@@ -9,17 +9,22 @@ import (
 
 // told is err as it is published.
 func told(err error) error {
-	var cancelled *adk.CancelError
-	var broken *adk.StreamCanceledError
 	switch {
 	case err == nil:
 		return nil
 	case panicked(err):
 		return &kindError{error: err, kind: "panic", text: withoutStack(err.Error())}
-	case errors.As(err, &cancelled), errors.As(err, &broken):
+	case cancelled(err):
 		return &kindError{error: err, kind: "aborted", text: err.Error()}
 	}
 	return err
+}
+
+// cancelled reports whether the ADK was told to break the agent off.
+func cancelled(err error) bool {
+	_, agent := errors.AsType[*adk.CancelError](err)
+	_, stream := errors.AsType[*adk.StreamCanceledError](err)
+	return agent || stream
 }
 
 // kindError is an error with a kind for readers.

@@ -40,8 +40,8 @@ func (s *story) start(ctx context.Context, info *callbacks.RunInfo, input any, o
 		return ctx // the handler is attached twice
 	}
 	n := &node{s: s, info: info, parent: parent, place: placeOf(ctx, info, input, parent)}
-	if n.isAgent() && n.parent == nil {
-		n.parent = s.agentAt(n.above)
+	if n.agent != nil && n.parent == nil {
+		n.parent = s.agentAt(n.agent.above)
 		n.takesOver = n.parent != nil
 	}
 	n.shown = !o.NoValues

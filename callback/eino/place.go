@@ -14,7 +14,7 @@ import (
 	"github.com/cloudwego/eino/compose"
 )
 
-type class int
+type class int8
 
 const (
 	aPhase class = iota
@@ -28,14 +28,16 @@ type place struct {
 	component components.Component
 	kind      string // as events carry it
 	name      string
-	key       string   // of the node in its graph
-	depth     int      // segments of the address
-	address   string   // of an agent
-	above     string   // the address of the agent around it
-	namespace []string // the graphs around it but for the outermost
-	plumbing  bool     // shown only if asked for
-	agentRoot bool     // plumbing that an ADK agent is made of
+	key       string      // of the node in its graph
+	depth     int         // segments of the address
+	agent     *agentPlace // nil if it is none
+	namespace []string    // the graphs around it but for the outermost
+	plumbing  bool        // shown only if asked for
+	agentRoot bool        // plumbing that an ADK agent is made of
 }
+
+// agentPlace is where an ADK agent belongs by the framework's addresses.
+type agentPlace struct{ address, above string }
 
 // kinds are the words for Eino's components; those of a graph's own nodes are
 // "node".
@@ -105,7 +107,7 @@ func (p *place) locate(address compose.Address, parent *node) {
 		p.key = address[p.depth-1].ID
 	}
 	if p.kind == "agent" && p.depth > 0 {
-		p.address, p.above = address.String(), address[:p.depth-1].String()
+		p.agent = &agentPlace{address: address.String(), above: address[:p.depth-1].String()}
 	}
 }
 

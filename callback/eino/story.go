@@ -99,8 +99,8 @@ func (s *story) enter(n *node) {
 	} else {
 		n.parent.children = append(n.parent.children, n)
 	}
-	if n.address != "" {
-		s.agents[n.address] = append(s.agents[n.address], n)
+	if a := n.agent; a != nil {
+		s.agents[a.address] = append(s.agents[a.address], n)
 	}
 }
 
@@ -120,10 +120,10 @@ func (s *story) leave(n *node, o outcome) {
 	case n.takesOver:
 		n.parent.handed = o.output
 	}
-	if n.address != "" {
-		s.agents[n.address] = slices.DeleteFunc(s.agents[n.address], func(a *node) bool { return a == n })
-		if len(s.agents[n.address]) == 0 {
-			delete(s.agents, n.address)
+	if a := n.agent; a != nil {
+		s.agents[a.address] = slices.DeleteFunc(s.agents[a.address], func(other *node) bool { return other == n })
+		if len(s.agents[a.address]) == 0 {
+			delete(s.agents, a.address)
 		}
 	}
 }

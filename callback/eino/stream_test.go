@@ -29,8 +29,10 @@ func TestTokensAreToldOnceAlthoughGraphsStreamThemAgain(t *testing.T) {
 	for _, want := range []string{
 		"phase_update started graph react\n  thought started llm model model=Scripted\n",
 		"\n  tool_result tool tool=get_weather call=call_0 output=\"sunny in Oslo\"\n",
+		"\n  thought completed llm model model=Scripted\n", // when the last copy of a stream is read is a matter of time
 		`
   thought completed llm model model=Scripted content="It is sunny" usage={"input_tokens":11,"output_tokens":3}
+`, `
 phase_update completed graph react output="It is sunny"
 done completed output="It is sunny" usage={"input_tokens":11,"output_tokens":3}
 `,

@@ -26,6 +26,11 @@ from time import perf_counter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+try:
+    from json.encoder import c_make_encoder  # type: ignore[attr-defined]
+except ImportError:
+    c_make_encoder = None
+
 DEFAULT_LIMIT: Final = 64 * 1024
 """Bytes from which a value is cut."""
 
@@ -148,8 +153,7 @@ def encode(value: object, limit: int = DEFAULT_LIMIT) -> str:
         return _checked(value)
     quick = _Quick()
     try:
-        quick.look(value)
-        text = quick.encode(value)
+        text = _ENCODE_PLAIN(value) if quick.look(value) else _encoder(quick.default)(value)
     except (_TooMuch, RecursionError, ValueError, TypeError, RuntimeError, AttributeError):
         return _Walk(limit).text(value)
     return text if text.isascii() else whole_characters(text)
@@ -165,12 +169,9 @@ class _Quick:
         self.chars = _MAX_CHARS
         self.seen: set[int] = set()
 
-    def encode(self, value: object) -> str:
-        return _Encoder(self.default).encode(value)
-
-    def look(self, value: object) -> None:
-        """Raise if the value is large, nests without end or has odd numbers in it."""
-        nodes, chars = self.nodes, self.chars
+    def look(self, value: object) -> bool:
+        """Raise if the value is large, nests without end or has odd numbers in it; say whether it is plain."""
+        nodes, chars, plain = self.nodes, self.chars, True
         todo: list[Any] = [value]
         for item in todo:  # grows while it is read
             kind = type(item)
@@ -199,9 +200,12 @@ class _Quick:
                 pass
             elif isinstance(item, (dict, list, tuple, str, int, float)):
                 raise _TooMuch  # a subclass, of which the encoder would not ask us
+            else:
+                plain = False
         if chars < 0:
             raise _TooMuch
         self.nodes, self.chars = nodes, chars
+        return plain
 
     def default(self, value: object) -> object:
         """Give what stands for an object: the encoder asks for what it does not know."""
@@ -213,11 +217,22 @@ class _Quick:
         return plain
 
 
-class _Encoder(JSONEncoder):
-    def __init__(self, default: Callable[[object], object]) -> None:
-        super().__init__(
+def _encoder(default: Callable[[object], object]) -> Callable[[object], str]:
+    """Give a function that makes JSON of plain values, and asks `default` for others."""
+    if c_make_encoder is None:  # not CPython
+        return JSONEncoder(
             ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":"), default=default
-        )
+        ).encode
+    # JSONEncoder makes one anew for every value, which is most of the cost of a small one.
+    write = c_make_encoder(None, default, encode_basestring, None, ":", ",", False, False, False)
+    return lambda value: "".join(write(value, 0))
+
+
+def _refuse(value: object) -> object:
+    raise _TooMuch
+
+
+_ENCODE_PLAIN: Final = _encoder(_refuse)
 
 
 def _checked(text: RawJSON) -> str:

@@ -157,8 +157,10 @@ class TidingsCallbackHandler(_Base):
         """Begin a graph, a node, or what is hidden between them."""
         if self._raise and self.job.cancelled:
             self._refuse(told, run_id)
-        with _Safely(self, "on_chain_start"):
+        try:
             self._chain_start(serialized, inputs, run_id, told)
+        except Exception:
+            self.job._fault("on_chain_start")
 
     def _chain_start(self, serialized: Any, inputs: Any, run_id: UUID, told: dict[str, Any]) -> None:
         parent = self._run(told.get("parent_run_id"))
@@ -198,7 +200,7 @@ class TidingsCallbackHandler(_Base):
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **told: Any) -> None:
         """End a graph or node: completed, or interrupted."""
-        with _Safely(self, "on_chain_end"):
+        try:
             run = self._end(run_id)
             if not isinstance(run, Run):
                 return
@@ -207,16 +209,20 @@ class TidingsCallbackHandler(_Base):
                 run.end(outputs)
             else:
                 run.end()
+        except Exception:
+            self.job._fault("on_chain_end")
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:
         """End a graph or node: failed, unless it only waits for input or hands over."""
-        with _Safely(self, "on_chain_error"):
+        try:
             run = self._end(run_id)
             if isinstance(run, Run):
                 if not self._bubbles(run, error):
                     run.end(error=error)
                 else:
                     run.end()
+        except Exception:
+            self.job._fault("on_chain_error")
 
     def _bubbles(self, run: _Run, error: BaseException) -> bool:
         """Say whether what was raised is no error, and tell what it is: LangGraph raises its signals."""
@@ -236,11 +242,13 @@ class TidingsCallbackHandler(_Base):
 
     def on_interrupt(self, event: Any) -> None:
         """Note that a graph waits for input although none of its nodes asks: a breakpoint."""
-        with _Safely(self, "on_interrupt"):
+        try:
             run = self._runs.get(event.run_id)
             if run is not None and run._waiting == 0:
                 questions = tuple(event.interrupts)
                 run.interrupt(_question(questions) if questions else MISSING)
+        except Exception:
+            self.job._fault("on_interrupt")
 
     def on_resume(self, event: Any) -> None:
         """Do nothing: the root that resumes has said so."""
@@ -250,14 +258,18 @@ class TidingsCallbackHandler(_Base):
     def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: UUID, **told: Any) -> None:
         """Begin a call of a chat model."""
         self._stop_if_asked()
-        with _Safely(self, "on_chat_model_start"):
+        try:
             self._model_start(serialized, messages[0] if len(messages) == 1 else messages, run_id, told)
+        except Exception:
+            self.job._fault("on_chat_model_start")
 
     def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, **told: Any) -> None:
         """Begin a call of a model that completes text."""
         self._stop_if_asked()
-        with _Safely(self, "on_llm_start"):
+        try:
             self._model_start(serialized, prompts[0] if len(prompts) == 1 else prompts, run_id, told)
+        except Exception:
+            self.job._fault("on_llm_start")
 
     def _model_start(self, serialized: Any, prompt: Any, run_id: UUID, told: dict[str, Any]) -> None:
         tags: Sequence[str] = told.get("tags") or ()
@@ -278,7 +290,7 @@ class TidingsCallbackHandler(_Base):
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, chunk: Any = None, **told: Any) -> None:
         """Publish the next piece of a stream."""
-        with _Safely(self, "on_llm_new_token"):
+        try:
             run = self._runs.get(run_id)
             if isinstance(run, ModelRun) and run_id not in self._silent:
                 message = getattr(chunk, "message", None)
@@ -287,11 +299,13 @@ class TidingsCallbackHandler(_Base):
                 else:
                     for channel, text in _pieces(message):
                         run.delta(text, channel)
+        except Exception:
+            self.job._fault("on_llm_new_token")
         self._stop_if_asked()
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **told: Any) -> None:
         """Publish the next piece of a stream of content blocks."""
-        with _Safely(self, "on_stream_event"):
+        try:
             if event.get("event") != "content-block-delta" or run_id in self._silent:
                 return
             run, delta = self._runs.get(run_id), event.get("delta") or {}
@@ -300,11 +314,13 @@ class TidingsCallbackHandler(_Base):
                     run.delta(delta.get("text") or "")
                 elif delta.get("type") == "reasoning-delta":
                     run.delta(delta.get("reasoning") or "", REASONING)
+        except Exception:
+            self.job._fault("on_stream_event")
         self._stop_if_asked()
 
     def on_llm_end(self, response: Any, *, run_id: UUID, **told: Any) -> None:
         """End a call of a model with its answer, tokens, and the tools it asks for."""
-        with _Safely(self, "on_llm_end"):
+        try:
             run = self._end(run_id)
             self._silent.discard(run_id)
             if not isinstance(run, ModelRun):
@@ -314,6 +330,8 @@ class TidingsCallbackHandler(_Base):
                 text = self._answered(run, response)
             finally:
                 run.end(text)
+        except Exception:
+            self.job._fault("on_llm_end")
 
     def _answered(self, run: ModelRun, response: Any) -> str:
         """Note what an answer tells, and give its text."""
@@ -334,18 +352,20 @@ class TidingsCallbackHandler(_Base):
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:
         """End a call of a model that failed."""
-        with _Safely(self, "on_llm_error"):
+        try:
             run = self._end(run_id)
             self._silent.discard(run_id)
             if isinstance(run, ModelRun):
                 run.end(error=error)
+        except Exception:
+            self.job._fault("on_llm_error")
 
     # --- tools ---
 
     def on_tool_start(self, serialized: Any, input_str: str, *, run_id: UUID, **told: Any) -> None:
         """Begin a call of a tool."""
         self._stop_if_asked()
-        with _Safely(self, "on_tool_start"):
+        try:
             name = str(_name(serialized) or told.get("name") or "")
             given = told.get("inputs")
             call_id = told.get("tool_call_id") or self._recall(name, given)
@@ -357,10 +377,12 @@ class TidingsCallbackHandler(_Base):
                 parent=self._run(told.get("parent_run_id")),
                 hidden=_HIDDEN in (told.get("tags") or ()),
             )
+        except Exception:
+            self.job._fault("on_tool_start")
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **told: Any) -> None:
         """End a call of a tool with its result."""
-        with _Safely(self, "on_tool_end"):
+        try:
             run = self._end(run_id)
             if isinstance(run, ToolRun):
                 result = _result(output, run.call_id)
@@ -370,16 +392,20 @@ class TidingsCallbackHandler(_Base):
                     run.end(result.content)
                 else:
                     run.end(result)
+        except Exception:
+            self.job._fault("on_tool_end")
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:
         """End a call of a tool that failed, or that waits for input."""
-        with _Safely(self, "on_tool_error"):
+        try:
             run = self._end(run_id)
             if isinstance(run, ToolRun):
                 if self._bubbles(run, error):
                     run.end()
                 else:
                     run.end(error=error)
+        except Exception:
+            self.job._fault("on_tool_error")
 
     def _remember(self, call: Mapping[str, Any]) -> None:
         """Keep the ID of a tool call that a model asks for, for a LangChain that does not pass it on."""
@@ -400,7 +426,7 @@ class TidingsCallbackHandler(_Base):
     def on_retriever_start(self, serialized: Any, query: str, *, run_id: UUID, **told: Any) -> None:
         """Begin a search for documents."""
         self._stop_if_asked()
-        with _Safely(self, "on_retriever_start"):
+        try:
             self._runs[run_id] = self.job.phase(
                 str(told.get("name") or _name(serialized)),
                 kind="retriever",
@@ -410,32 +436,42 @@ class TidingsCallbackHandler(_Base):
                 hidden=_HIDDEN in (told.get("tags") or ()),
                 leaf=True,
             )
+        except Exception:
+            self.job._fault("on_retriever_start")
 
     def on_retriever_end(self, documents: Any, *, run_id: UUID, **told: Any) -> None:
         """End a search with what it found."""
-        with _Safely(self, "on_retriever_end"):
+        try:
             run = self._end(run_id)
             if isinstance(run, Run):
                 run.end(documents)
+        except Exception:
+            self.job._fault("on_retriever_end")
 
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:
         """End a search that failed."""
-        with _Safely(self, "on_retriever_error"):
+        try:
             run = self._end(run_id)
             if isinstance(run, Run):
                 run.end(error=error)
+        except Exception:
+            self.job._fault("on_retriever_error")
 
     def on_custom_event(self, name: str, data: Any, *, run_id: UUID, **told: Any) -> None:
         """Publish what the agent says by `dispatch_custom_event`, in the run that says it."""
-        with _Safely(self, "on_custom_event"):
+        try:
             run = self._run(run_id)
             (run or self.job).custom(str(name), data)
+        except Exception:
+            self.job._fault("on_custom_event")
 
     def on_retry(self, retry_state: Any, *, run_id: UUID, **told: Any) -> None:
         """Say that a model or chain is tried again."""
-        with _Safely(self, "on_retry"):
+        try:
             run = self._run(run_id)
             (run or self.job).custom("retry", {"attempt": retry_state.attempt_number})
+        except Exception:
+            self.job._fault("on_retry")
 
     # --- runs ---
 
@@ -464,25 +500,6 @@ class TidingsCallbackHandler(_Base):
             if told.get("parent_run_id") is None:
                 self.job.phase(str(told.get("name") or ""), kind="graph", run_id=str(run_id)).end(error=asked)
             raise
-
-
-class _Safely:
-    """Keeps a fault of ours from the agent."""
-
-    __slots__ = ("handler", "method")
-
-    def __init__(self, handler: TidingsCallbackHandler, method: str) -> None:
-        self.handler = handler
-        self.method = method
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        if error is None or not isinstance(error, Exception):
-            return False
-        self.handler.job._fault(self.method)
-        return True
 
 
 def _same(run_id: UUID, output: Iterator[Any] | AsyncIterator[Any]) -> Any:

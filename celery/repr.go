@@ -27,8 +27,10 @@ func keywordArgument(repr, name string) (value string, ok bool) {
 		p.space()
 		if isString && key == name {
 			value, _, ok := p.scalar()
-			p.space()
-			return value, ok && value != "" && (p.skip(",") || p.skip("}"))
+			if p.space(); !ok || !p.skip(",") && !p.skip("}") {
+				return "", false
+			}
+			return value, value != ""
 		}
 		if !p.value() {
 			return "", false

@@ -1,8 +1,11 @@
 package trpcagent
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"maps"
+	"slices"
 
 	"trpc.group/trpc-go/trpc-agent-go/agent"
 	"trpc.group/trpc-go/trpc-agent-go/model"
@@ -12,14 +15,25 @@ import (
 
 // agentRun is one agent that runs, or ran, in an invocation.
 type agentRun struct {
-	run   *tidings.Run
-	inner context.Context
-	root  bool
+	run        *tidings.Run
+	inner      context.Context
+	invocation string
+	root       bool
+	number     int // of the agents in the run, by their starts
 
 	// Under observation.mu.
+	graph  bool
 	models []*modelRun // that have not ended
 	tools  []*toolRun
-	nodes  map[string]*tidings.Run // of a graph, by node
+	nodes  map[string]*nodeRun // of a graph, by the invocation of their own; those that ended, too
+	half   *ending             // of a graph, until its last event
+	last   bool                // that event came
+}
+
+// ending is how an agent ended.
+type ending struct {
+	output any
+	err    error
 }
 
 type agentKey struct{}
@@ -30,13 +44,21 @@ func agentFrom(ctx context.Context) *agentRun {
 }
 
 func (o *observation) agentStarts(ctx context.Context, inv *agent.Invocation) context.Context {
-	a := &agentRun{root: agentFrom(ctx) == nil, nodes: map[string]*tidings.Run{}}
+	outer := agentFrom(ctx)
+	a := &agentRun{invocation: inv.InvocationID, root: outer == nil, graph: isGraph(inv.Agent), nodes: map[string]*nodeRun{}}
 	info := tidings.RunInfo{Name: inv.AgentName, Kind: "agent"}
+	if a.graph {
+		info.Kind = "graph"
+	}
 	if text := inv.Message.Content; a.root && text != "" {
 		info.Input = text
 	}
+	if outer != nil && toolFrom(ctx) == nil {
+		info.Parent = o.nodeAround(outer, inv.GetParentInvocation())
+	}
 	a.inner, a.run = o.job.PhaseWith(ctx, info)
-	a.inner = context.WithValue(context.WithValue(a.inner, agentKey{}, a), modelKey{}, nil)
+	a.inner = context.WithValue(a.inner, agentKey{}, a)
+	a.inner = context.WithValue(context.WithValue(a.inner, modelKey{}, nil), toolKey{}, nil)
 	if observationFrom(ctx) == nil {
 		a.inner = context.WithValue(a.inner, observationKey{}, o)
 	}
@@ -45,36 +67,44 @@ func (o *observation) agentStarts(ctx context.Context, inv *agent.Invocation) co
 	if o.root == nil {
 		o.root = ctx
 	}
+	o.started++
+	a.number = o.started
 	o.agents[inv.InvocationID] = a
 	return a.inner
 }
 
 func (o *observation) agentEnds(args *agent.AfterAgentArgs) {
-	o.mu.Lock()
-	a := o.agents[args.Invocation.InvocationID]
-	delete(o.agents, args.Invocation.InvocationID)
-	o.mu.Unlock()
+	a := o.agentOf(args.Invocation.InvocationID)
 	if a == nil {
 		return
 	}
-	var output any
-	err := args.Error
-	if e := args.FullResponseEvent; e != nil && e.Response != nil {
-		if e.Response.Error != nil {
-			err = responseError(e.Response.Error)
-		} else if text := answerOf(e.Response); text != "" {
-			output = text
+	e := &ending{err: args.Error}
+	if full := args.FullResponseEvent; full != nil && full.Response != nil {
+		if full.Response.Error != nil {
+			e.err = responseError(full.Response.Error)
+		} else if text := answerOf(full.Response); text != "" {
+			e.output = text
 		}
 	}
-	if a.root {
-		o.mu.Lock()
-		o.err, o.output = err, output
-		o.mu.Unlock()
+	o.mu.Lock()
+	a.half = e
+	wait := a.graph && !a.last
+	o.mu.Unlock()
+	if !wait {
+		o.end(a, e)
 	}
-	if err == nil && output != nil {
-		a.run.Output(output)
+}
+
+// lastEvent says that all events of a graph's nodes have come: they take
+// another way than the agent's end and may come later.
+func (o *observation) lastEvent(a *agentRun) {
+	o.mu.Lock()
+	a.last = true
+	e := a.half
+	o.mu.Unlock()
+	if e != nil {
+		o.end(a, e)
 	}
-	o.end(a, err)
 }
 
 // errNoAnswer is how a call ends that the framework says nothing more of.
@@ -82,66 +112,57 @@ var errNoAnswer = errors.New("the call ended without an answer")
 
 // end ends the agent and what is open beneath. A model call that fails has no
 // callback: its agent's error is its own.
-func (o *observation) end(a *agentRun, err error) {
+func (o *observation) end(a *agentRun, e *ending) {
 	o.mu.Lock()
 	models, tools, nodes := a.models, a.tools, a.nodes
 	a.models, a.tools, a.nodes = nil, nil, nil
+	delete(o.agents, a.invocation)
+	if a.root {
+		o.err, o.output = e.err, e.output
+	}
 	o.mu.Unlock()
 	for i, m := range models {
-		if err != nil && i == len(models)-1 {
-			m.run.End("", err)
-			continue
+		err := errNoAnswer
+		if e.err != nil && i == len(models)-1 {
+			err = e.err
 		}
-		m.run.End("", errNoAnswer)
+		m.run.End("", err)
 	}
 	for _, t := range tools {
-		t.run.End(nil, cmpErr(err))
+		t.run.End(nil, cmp.Or(e.err, errNoAnswer))
 	}
 	for _, n := range nodes {
-		n.End(err)
+		n.run.End(e.err)
 	}
-	a.run.End(err)
-}
-
-func cmpErr(err error) error {
-	if err == nil {
-		return errNoAnswer
+	if e.err == nil && e.output != nil {
+		a.run.Output(e.output)
 	}
-	return err
+	a.run.End(e.err)
 }
 
 // finish ends what is open when the run is over: after a cancel, agents end
-// without a callback.
-func (o *observation) finish() {
+// without a callback. The inner ones go first. A nil cause is found out.
+func (o *observation) finish(cause error) {
 	o.mu.Lock()
 	if o.over {
 		o.mu.Unlock()
 		return
 	}
 	o.over = true
-	open := o.agents
-	o.agents = map[string]*agentRun{}
-	var err error
-	if o.root != nil && o.root.Err() != nil {
-		err = context.Cause(o.root)
-	} else if len(open) > 0 {
-		err = errNoAnswer
+	open := slices.SortedFunc(maps.Values(o.agents), func(a, b *agentRun) int { return b.number - a.number })
+	if cause == nil && o.root != nil {
+		cause = context.Cause(o.root)
 	}
-	var roots []*agentRun
-	for _, a := range open {
-		if a.root {
-			roots = append(roots, a)
-			o.err = err
-		}
-	}
+	cause = cmp.Or(cause, errNoAnswer)
 	o.mu.Unlock()
 	for _, a := range open {
-		if !a.root {
-			o.end(a, err)
+		o.mu.Lock()
+		e := a.half
+		o.mu.Unlock()
+		if e == nil {
+			e = &ending{err: cause}
 		}
-	}
-	for _, a := range roots {
-		o.end(a, err)
+		o.end(a, e)
 	}
 }
 

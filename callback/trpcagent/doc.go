@@ -13,7 +13,7 @@
 //	for event := range events { … }
 //
 // One plugin serves any number of jobs: it finds a run's job by the context.
-// What a tool or a graph's node starts with its context appears beneath it.
+// What a tool starts with its context appears beneath its call.
 //
 // No callback ever changes what an agent does, fails, panics or blocks. The
 // README says what is mapped to what, and what can't be had.

@@ -123,6 +123,21 @@ func newAgent(name string, m model.Model, opts ...llmagent.Option) agent.Agent {
 		llmagent.WithTools([]tool.Tool{newTool(weather)})}, opts...)...)
 }
 
+// rooted puts an agent of a user's own around another one. The framework's chain
+// and parallel agents, as the root, race with their runner.
+func rooted(inner agent.Agent) agent.Agent { return root{inner} }
+
+type root struct{ inner agent.Agent }
+
+func (r root) Run(ctx context.Context, inv *agent.Invocation) (<-chan *event.Event, error) {
+	child := inv.Clone(agent.WithInvocationAgent(r.inner))
+	return agent.RunWithPlugins(agent.NewInvocationContext(ctx, child), child, r.inner)
+}
+func (r root) Info() agent.Info                { return agent.Info{Name: "root"} }
+func (r root) Tools() []tool.Tool              { return nil }
+func (r root) SubAgents() []agent.Agent        { return []agent.Agent{r.inner} }
+func (r root) FindSubAgent(string) agent.Agent { return nil }
+
 var streaming = llmagent.WithGenerationConfig(model.GenerationConfig{Stream: true})
 
 func newRunner(t testing.TB, ag agent.Agent) runner.Runner {

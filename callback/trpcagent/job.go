@@ -36,18 +36,19 @@ func Job(ctx context.Context) *tidings.Handler {
 type observation struct {
 	job *tidings.Handler
 
-	mu     sync.Mutex
-	root   context.Context      // of the root agent; nil before it starts
-	agents map[string]*agentRun // by invocation; those that were not ended
-	calls  map[string]bool      // tool calls that were told
-	err    error                // of the root agent
-	output any                  // of the root agent
-	paused bool                 // a graph waits for input
-	over   bool
+	mu      sync.Mutex
+	root    context.Context      // of the root agent; nil before it starts
+	agents  map[string]*agentRun // by invocation; those that have not ended
+	started int                  // agents so far
+	asked   map[string]askedCall // tool calls that have not begun, by their ID
+	err     error                // of the root agent
+	output  any                  // of the root agent
+	paused  bool                 // a graph waits for input
+	over    bool
 }
 
 func newObservation(job *tidings.Handler) *observation {
-	return &observation{job: job, agents: map[string]*agentRun{}, calls: map[string]bool{}}
+	return &observation{job: job, agents: map[string]*agentRun{}, asked: map[string]askedCall{}}
 }
 
 // observationFrom gives what [Run] or [WithJob] put into the context, or nil.

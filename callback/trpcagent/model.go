@@ -28,7 +28,7 @@ func (o *observation) modelStarts(ctx context.Context) context.Context {
 	m := &modelRun{agent: agentFrom(ctx)}
 	// The context of the call goes on to the tools that it asks for. These belong
 	// to the agent, so the model's run is not put into it.
-	_, m.run = o.job.ModelWith(ctx, tidings.RunInfo{Name: name}, name, "")
+	_, m.run = o.job.ModelWith(ctx, tidings.RunInfo{Name: name, Parent: o.node(ctx)}, name, "")
 	if m.agent != nil {
 		o.mu.Lock()
 		m.agent.models = append(m.agent.models, m)
@@ -53,6 +53,7 @@ func (o *observation) modelAnswers(ctx context.Context, args *model.AfterModelAr
 		m.piece(r)
 	default:
 		m.whole(r)
+		o.askedFor(m.agent, r)
 		o.modelEnds(m, answerOf(r), nil)
 	}
 }

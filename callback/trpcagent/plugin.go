@@ -140,7 +140,7 @@ func (r *reporter) afterRun(ctx context.Context, args *plugin.AfterRunArgs) erro
 	defer r.guard("AfterRun")
 	if args != nil {
 		if o := observationOf(ctx, args.Invocation); o != nil {
-			o.finish()
+			o.finish(nil)
 		}
 	}
 	return nil

@@ -26,7 +26,7 @@ func Run(ctx context.Context, job *tidings.Handler, r runner.Runner, userID, ses
 	o := newObservation(job)
 	events, err := r.Run(context.WithValue(ctx, observationKey{}, o), userID, sessionID, message, opts...)
 	if err != nil {
-		o.finish()
+		o.finish(err)
 		cancel()
 		job.End(nil, err)
 		return nil, err
@@ -36,7 +36,7 @@ func Run(ctx context.Context, job *tidings.Handler, r runner.Runner, userID, ses
 		defer cancel()
 		defer close(out) // the job has ended by then
 		o.pass(ctx, events, out)
-		o.finish()
+		o.finish(nil)
 		o.endJob(ctx)
 	}()
 	return out, nil

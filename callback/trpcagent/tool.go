@@ -9,6 +9,7 @@ import (
 
 	"trpc.group/trpc-go/trpc-agent-go/event"
 	"trpc.group/trpc-go/trpc-agent-go/graph"
+	"trpc.group/trpc-go/trpc-agent-go/model"
 	"trpc.group/trpc-go/trpc-agent-go/tool"
 
 	"tidings"
@@ -23,12 +24,18 @@ type toolRun struct {
 
 type toolKey struct{}
 
+func toolFrom(ctx context.Context) *toolRun {
+	t, _ := ctx.Value(toolKey{}).(*toolRun)
+	return t
+}
+
 func (o *observation) toolStarts(ctx context.Context, args *tool.BeforeToolArgs) context.Context {
 	t := &toolRun{id: args.ToolCallID, agent: agentFrom(ctx)}
-	inner, run := o.job.ToolWith(ctx, tidings.RunInfo{Name: args.ToolName, Input: arguments(args.Arguments)}, args.ToolName, args.ToolCallID)
+	info := tidings.RunInfo{Name: args.ToolName, Input: arguments(args.Arguments), Parent: o.node(ctx)}
+	inner, run := o.job.ToolWith(ctx, info, args.ToolName, args.ToolCallID)
 	t.run = run
 	o.mu.Lock()
-	o.calls[args.ToolCallID] = true
+	delete(o.asked, args.ToolCallID)
 	if t.agent != nil {
 		t.agent.tools = append(t.agent.tools, t)
 	}
@@ -37,10 +44,9 @@ func (o *observation) toolStarts(ctx context.Context, args *tool.BeforeToolArgs)
 }
 
 func (o *observation) toolEnds(ctx context.Context, args *tool.AfterToolArgs) {
-	t, _ := ctx.Value(toolKey{}).(*toolRun)
+	t := toolFrom(ctx)
 	if t == nil || t.id != args.ToolCallID {
-		o.strayTool(ctx, args)
-		return
+		return // its beginning was not told: the job was attached later
 	}
 	if t.agent != nil {
 		o.mu.Lock()
@@ -55,19 +61,6 @@ func (o *observation) toolEnds(ctx context.Context, args *tool.AfterToolArgs) {
 	t.run.End(args.Result, args.Error)
 }
 
-// strayTool tells of a call whose beginning was not.
-func (o *observation) strayTool(ctx context.Context, args *tool.AfterToolArgs) {
-	o.mu.Lock()
-	told := o.calls[args.ToolCallID]
-	o.calls[args.ToolCallID] = true
-	o.mu.Unlock()
-	if told {
-		return
-	}
-	_, run := o.job.ToolWith(ctx, tidings.RunInfo{Name: args.ToolName, Input: arguments(args.Arguments)}, args.ToolName, args.ToolCallID)
-	run.End(args.Result, args.Error)
-}
-
 // arguments gives what the model wrote as JSON if it is.
 func arguments(text []byte) any {
 	if json.Valid(text) {
@@ -76,26 +69,45 @@ func arguments(text []byte) any {
 	return string(text)
 }
 
-// toolResponse tells of the calls in a tool's response that no callback told of:
-// those of tools that don't exist.
-func (o *observation) toolResponse(a *agentRun, e *event.Event) {
+// askedFor remembers the calls that a model asks for, until they begin.
+func (o *observation) askedFor(a *agentRun, r *model.Response) {
+	if a == nil || len(r.Choices) == 0 {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, call := range r.Choices[0].Message.ToolCalls {
+		if call.ID != "" {
+			o.asked[call.ID] = askedCall{agent: a, name: call.Function.Name, arguments: slices.Clone(call.Function.Arguments)}
+		}
+	}
+}
+
+// askedCall is a call of a tool that has not begun.
+type askedCall struct {
+	agent     *agentRun
+	name      string
+	arguments []byte
+}
+
+// toolResponse tells of the calls in a tool's response that never began, since
+// there is no such tool.
+func (o *observation) toolResponse(e *event.Event) {
 	for i := range e.Response.Choices {
-		m := e.Response.Choices[i].Message
-		if m.ToolID == "" {
-			continue
-		}
+		m := &e.Response.Choices[i].Message
 		o.mu.Lock()
-		told := o.calls[m.ToolID]
-		o.calls[m.ToolID] = true
+		call, ok := o.asked[m.ToolID]
+		delete(o.asked, m.ToolID)
 		o.mu.Unlock()
-		if told {
+		if !ok {
 			continue
 		}
-		_, run := o.job.ToolWith(a.inner, tidings.RunInfo{Name: m.ToolName}, m.ToolName, m.ToolID)
-		if strings.HasPrefix(m.Content, "Error") {
+		info := tidings.RunInfo{Name: call.name, Input: arguments(call.arguments)}
+		_, run := o.job.ToolWith(call.agent.inner, info, call.name, m.ToolID)
+		if strings.Contains(m.Content, "Error: ") {
 			run.End(nil, errors.New(m.Content))
-			continue
+		} else {
+			run.End(m.Content, nil)
 		}
-		run.End(m.Content, nil)
 	}
 }

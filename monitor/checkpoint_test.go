@@ -81,9 +81,9 @@ var small = Limits{Jobs: 12, Names: 4, Labels: 3, Tools: 5, Models: 2, Steps: 20
 // the same bytes as without.
 func TestRestartChangesNothing(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(5) {
+	for seed := range uint64(3) {
 		for _, limits := range []Limits{{}, small} {
-			changes := scramble(t, seed, 1500)
+			changes := scramble(t, seed, 1000)
 			random := rand.New(rand.NewPCG(seed, 2))
 			whole, cut := NewFold(limits), NewFold(limits)
 			for i := range changes {
@@ -119,15 +119,14 @@ func roundTrip(t testing.TB, f *Fold, limits Limits) *Fold {
 // The counts by status that are kept are those that a recount gives.
 func TestCountsAgree(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(5) {
+	for seed := range uint64(2) {
 		f := NewFold(small)
-		for i, c := range scramble(t, seed, 1500) {
-			f.Apply(&c)
+		for i, c := range scramble(t, seed, 1000) {
+			if f.Apply(&c); i%100 > 0 {
+				continue
+			}
 			if again := roundTrip(t, f, small); !cmp.Equal(f.Counts(), again.Counts()) {
 				t.Fatalf("seed %d, change %d: %v, recounted %v", seed, i, f.Counts(), again.Counts())
-			}
-			if i > 300 {
-				break
 			}
 		}
 	}
@@ -148,24 +147,29 @@ func TestMemoryIsBounded(t *testing.T) {
 	for i := range jobs {
 		job := fmt.Sprintf("job-%d", i)
 		apply(job, "phase_update", fmt.Sprintf(`{"status":"started","phase":"p","run_id":"r","name":"name-%d","labels":{"user":"%d"}}`, i, i))
-		apply(job, "tool_call", fmt.Sprintf(`{"tool":"tool-%d","call_id":"c"}`, i))
+		if i%10 > 0 {
+			continue
+		}
 		apply(job, "tool_result", fmt.Sprintf(`{"tool":"tool-%d","call_id":"c","error":"%s"}`, i, letters(i)))
 		apply(job, "thought", fmt.Sprintf(`{"status":"completed","model":"model-%d","content":"x"}`, i))
 	}
-	for _, scope := range []Scope{{ByName, Other}, {ByLabel, Other}, {ByTool, Other}, {ByModel, Other}} {
-		if n := len(f.Scopes(scope.By)); n > 101 {
-			t.Errorf("%d scopes by %s are kept", n, scope.By)
+	for by, counted := range map[string]func(Measures) int64{
+		ByName: func(m Measures) int64 { return m.Created }, ByLabel: func(m Measures) int64 { return m.Created },
+		ByTool: func(m Measures) int64 { return 10 * m.ToolCalls }, ByModel: func(m Measures) int64 { return 10 * m.ModelCalls },
+	} {
+		scopes := f.Scopes(by)
+		if len(scopes) > 101 {
+			t.Errorf("%d scopes by %s are kept", len(scopes), by)
 		}
 		sum := int64(0)
-		for _, s := range f.Scopes(scope.By) {
-			m := f.Total(s)
-			sum += max(m.Created, m.ToolCalls, m.ModelCalls)
+		for _, s := range scopes {
+			sum += counted(f.Total(s))
 		}
 		if sum != jobs {
-			t.Errorf("by %s, %d of %d are counted", scope.By, sum, jobs)
+			t.Errorf("by %s, %d of %d are counted", by, sum, jobs)
 		}
 	}
-	if len(f.jobs) != 20_000 || f.lost != jobs-20_000 || len(f.steps) > 1010 || len(f.groups) != 1000 {
+	if len(f.jobs) != 20_000 || f.lost != jobs-20_000 || len(f.steps) > 1010 || len(f.groups) > 1000 || int(f.groupsOut) != jobs/10-len(f.groups) {
 		t.Errorf("%d jobs, %d forgotten, %d steps, %d groups", len(f.jobs), f.lost, len(f.steps), len(f.groups))
 	}
 }

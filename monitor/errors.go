@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -164,7 +165,7 @@ func (f *Fold) groupOf(j *live, e *tidings.Event, facts *Facts, at int64) *group
 		return g
 	}
 	if len(f.groups) >= f.limits.Errors {
-		f.forgetGroup()
+		f.forgetGroups()
 	}
 	g := &group{ID: id, Name: print.Name, Kind: print.Kind, Tool: print.Tool, Message: print.Message,
 		Scope: clip(facts.Scope, maxName), First: at, Hour: at / hourMS}
@@ -172,15 +173,18 @@ func (f *Fold) groupOf(j *live, e *tidings.Event, facts *Facts, at int64) *group
 	return g
 }
 
-func (f *Fold) forgetGroup() {
-	var oldest *group
-	for _, g := range f.groups {
-		if oldest == nil || cmp.Or(cmp.Compare(g.Last, oldest.Last), cmp.Compare(g.ID, oldest.ID)) < 0 {
-			oldest = g
+// forgetGroups makes room for a few, since looking for the oldest takes time.
+func (f *Fold) forgetGroups() {
+	oldest := slices.SortedFunc(maps.Values(f.groups), func(a, b *group) int {
+		if a.Last != b.Last {
+			return cmp.Compare(a.Last, b.Last)
 		}
+		return cmp.Compare(a.ID, b.ID)
+	})
+	for _, g := range oldest[:1+f.limits.Errors/20] {
+		delete(f.groups, g.ID)
+		f.groupsOut++
 	}
-	delete(f.groups, oldest.ID)
-	f.groupsOut++
 }
 
 // public gives the group without what people said of it.

@@ -27,7 +27,7 @@ type tracked struct {
 type waiting struct {
 	tool *tidings.ToolRun
 	held context.Context // holds its run
-	root *tidings.Run // the outermost run that we know of around it
+	root *tidings.Run    // the outermost run that we know of around it
 }
 
 // WithJob gives a context whose flows and model calls belong to the job.

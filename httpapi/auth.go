@@ -21,11 +21,12 @@ const (
 	Publish Permission = "publish" // create jobs, append events, send heartbeats
 	Read    Permission = "read"    // jobs, history, streams, the feed, metrics
 	Cancel  Permission = "cancel"  // ask jobs to stop
+	Submit  Permission = "submit"  // put jobs on a task queue
 	Admin   Permission = "admin"
 )
 
 // Permissions lists every permission.
-var Permissions = []Permission{Publish, Read, Cancel, Admin}
+var Permissions = []Permission{Publish, Read, Cancel, Submit, Admin}
 
 // APIKey is a secret of fixed permissions.
 type APIKey struct {

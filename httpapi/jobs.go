@@ -26,10 +26,14 @@ func (s *Server) view(job tidings.Job) jobView {
 
 // createJob answers POST /v1/jobs.
 func (s *Server) createJob(w http.ResponseWriter, r *http.Request) error {
-	var spec tidings.JobSpec
-	if err := s.decodeBody(w, r, &spec); err != nil {
+	var body struct {
+		tidings.JobSpec
+		Queue json.RawMessage `json:"queue"`
+	}
+	if err := s.decodeBody(w, r, &body); err != nil {
 		return err
 	}
+	spec := body.JobSpec
 	chosen := spec.ID != ""
 	if !chosen {
 		spec.ID = tidings.NewJobID()
@@ -43,6 +47,9 @@ func (s *Server) createJob(w http.ResponseWriter, r *http.Request) error {
 		}
 		return forbidden(who, Publish, spec.ID)
 	}
+	if len(body.Queue) > 0 && string(body.Queue) != "null" {
+		return s.submitJob(w, r, spec, body.Queue)
+	}
 	_, receipt, err := tidings.Create(r.Context(), s.store, spec)
 	if err != nil {
 		return err
@@ -51,7 +58,7 @@ func (s *Server) createJob(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Location", "/v1/jobs/"+url.PathEscape(spec.ID))
+	w.Header().Set("Location", jobPath(spec.ID))
 	status := http.StatusCreated
 	if receipt.Duplicate {
 		status = http.StatusOK
@@ -111,8 +118,12 @@ func (s *Server) cancelJob(w http.ResponseWriter, r *http.Request, jobID string)
 	var body struct {
 		Reason string `json:"reason"`
 		By     string `json:"by"`
+		stopOptions
 	}
 	if err := s.decodeBody(w, r, &body); err != nil {
+		return err
+	}
+	if err := body.validate(); err != nil {
 		return err
 	}
 	if body.By == "" {
@@ -121,11 +132,15 @@ func (s *Server) cancelJob(w http.ResponseWriter, r *http.Request, jobID string)
 	if err := tidings.RequestCancel(r.Context(), s.store, jobID, body.By, body.Reason); err != nil {
 		return err
 	}
+	stop := s.stopTask(r, jobID, tidings.StopOptions{Terminate: body.Terminate, Signal: body.Signal, By: body.By, Reason: body.Reason})
 	job, err := s.store.Job(r.Context(), jobID)
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusAccepted, s.view(job))
+	return writeJSON(w, http.StatusAccepted, struct {
+		jobView
+		Stop *tidings.StopReport `json:"stop,omitempty"` // what the task queue said to it
+	}{s.view(job), stop})
 }
 
 const maxLease = 24 * time.Hour

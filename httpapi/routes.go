@@ -34,6 +34,8 @@ func (s *Server) routes() []route {
 		{method: "GET", path: "/v1/jobs/{id}/events", need: Read, serveJob: s.readEvents},
 		{method: "POST", path: "/v1/jobs/{id}/heartbeat", need: Publish, serveJob: s.heartbeat},
 		{method: "POST", path: "/v1/jobs/{id}/cancel", need: Cancel, serveJob: s.cancelJob},
+		{method: "GET", path: "/v1/workers", need: Read, serve: s.listWorkers},
+		{method: "GET", path: "/v1/queues", need: Read, serve: s.listQueues},
 		{method: "GET", path: "/v1/events", need: Read, serve: s.serveFeed},
 		{method: "GET", path: "/v1/stats", need: Read, serve: s.watched(s.getStats)},
 		{method: "GET", path: "/v1/stats/series", need: Read, serve: s.watched(s.getSeries)},

@@ -26,6 +26,9 @@ type Options struct {
 	// Monitor knows the statistics, and its numbers are in the metrics. Nil: there
 	// are none. The caller stops it.
 	Monitor *monitor.Monitor
+	// Queues are the task queues on which jobs can be put, by their type, such
+	// as "celery". Nil: none.
+	Queues map[string]tidings.TaskQueue
 	// Limits bound what a request may take.
 	Limits Limits
 	// AllowedOrigins are the web origins, as "https://app.example.com", whose

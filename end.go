@@ -199,5 +199,6 @@ func (h *Handler) closeSoon(ctx context.Context) error {
 func (h *Handler) joined(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(h.ctx, func() { cancel(context.Cause(h.ctx)) })
+	ctx = context.WithValue(ctx, jobKey{}, h)
 	return ctx, func() { stop(); cancel(context.Canceled) }
 }

@@ -47,3 +47,39 @@ func TestHandlerTellsAJobFromStartToEnd(t *testing.T) {
 		t.Errorf("the job is %+v", j)
 	}
 }
+
+// Code that was not handed the job finds it, and its place, in the context.
+func TestFromContext(t *testing.T) {
+	if job, run := tidings.FromContext(t.Context()); job != nil || run != nil {
+		t.Errorf("a context of no job gives %v, %v", job, run)
+	}
+	job, run := tidings.FromContext(nil) //lint:ignore SA1012 what an agent may do
+	job.Custom("nothing", nil)
+	run.Custom("nothing", nil)
+
+	outer := tidings.Start(t.Context(), "outer", memlog.New(), nil)
+	defer outer.Close(t.Context())
+	inner := tidings.Start(t.Context(), "inner", memlog.New(), nil)
+	err := inner.Run(t.Context(), func(ctx context.Context) (any, error) {
+		if job, run := tidings.FromContext(ctx); job != inner || run != nil {
+			t.Errorf("Run gives %v, %v", job, run)
+		}
+		ctx, phase := inner.Phase(ctx, "work")
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		if job, run := tidings.FromContext(ctx); job != inner || run != phase {
+			t.Errorf("a phase gives %v, %v", job, run)
+		}
+		ctx, other := outer.Phase(ctx, "other")
+		if job, run := tidings.FromContext(ctx); job != outer || run != other {
+			t.Errorf("another job's phase gives %v, %v", job, run)
+		}
+		_, within := inner.Phase(ctx, "within")
+		within.End(nil)
+		phase.End(nil)
+		return nil, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -65,7 +65,40 @@ func (r *Run) within(ctx context.Context) context.Context {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	return context.WithValue(ctx, runKey{r.h}, r)
+	return &runContext{ctx, r}
+}
+
+// runContext is a context that holds a run, and the job with it.
+type runContext struct {
+	context.Context
+	run *Run
+}
+
+func (c *runContext) Value(key any) any {
+	switch key := key.(type) {
+	case runKey:
+		if key.h == c.run.h {
+			return c.run
+		}
+	case jobKey:
+		return c.run.h
+	}
+	return c.Context.Value(key)
+}
+
+// jobKey is the key of the *Handler whose work was begun last with a context.
+type jobKey struct{}
+
+// FromContext gives the job that the context belongs to, as [Handler.Run] and
+// every run of a job put it there, and the innermost run. Both may be nil, and
+// their methods do nothing then: so code deep inside an agent can tell what it
+// does without being handed the job.
+func FromContext(ctx context.Context) (*Handler, *Run) {
+	if ctx == nil {
+		return nil, nil
+	}
+	h, _ := ctx.Value(jobKey{}).(*Handler)
+	return h, h.runFrom(ctx)
 }
 
 // Phase starts a phase of the job, beneath the run that ctx holds. What is

@@ -11,12 +11,15 @@ straight to Redis. Each of these names the extra that it needs.
 from __future__ import annotations
 
 from ._snapshot import RawJSON
+from ._cancel import acancel, astop_request, await_cancel, cancel, stop_request
 from .errors import (
     AuthError,
     ClosedError,
     FencedError,
+    GapError,
     InvalidError,
     ProblemError,
+    RewoundError,
     SequenceError,
     TidingsError,
     TooLargeError,
@@ -24,6 +27,7 @@ from .errors import (
     UnknownJobError,
 )
 from .handler import Handler, StopRequested, start
+from ._follow import AsyncFollower, Event, Follower, Notice, afollow, follow
 from .http import HTTPPublisher
 from .memory import MemoryPublisher
 from .publisher import JobPublisher, Publisher, Stats, StopRequest
@@ -32,27 +36,33 @@ from .runs import ModelRun, Run, ToolRun
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncFollower",
     "AuthError",
     "ClosedError",
+    "Event",
     "FencedError",
+    "Follower",
+    "GapError",
     "HTTPPublisher",
-    "Handler",
     "InvalidError",
     "JobPublisher",
     "MemoryPublisher",
-    "ModelRun",
+    "Notice",
     "ProblemError",
     "Publisher",
-    "RawJSON",
-    "Run",
+    "RewoundError",
     "SequenceError",
     "Stats",
     "StopRequest",
-    "StopRequested",
     "TidingsError",
     "TooLargeError",
-    "ToolRun",
     "UnavailableError",
     "UnknownJobError",
-    "start",
+    "acancel",
+    "afollow",
+    "astop_request",
+    "await_cancel",
+    "cancel",
+    "follow",
+    "stop_request",
 ]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+# In a child that was forked while another thread imported them, for a request,
+# these could never be imported again.
+import encodings.idna  # noqa: F401
 import os
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
+import httpcore  # noqa: F401
 import httpx
 
 from .errors import (
@@ -44,6 +49,22 @@ def headers(token: str | None, more: Mapping[str, str] | None = None) -> dict[st
     if secret:
         out["Authorization"] = f"Bearer {secret}"
     return out
+
+
+def transport(url: str, verify: Any) -> httpx.HTTPTransport:
+    """Make a pool of connections: not a client, which would log every request."""
+    return httpx.HTTPTransport(**_settings(url, verify))
+
+
+def async_transport(url: str, verify: Any) -> httpx.AsyncHTTPTransport:
+    """Make a pool of connections for an event loop."""
+    return httpx.AsyncHTTPTransport(**_settings(url, verify))
+
+
+def _settings(url: str, verify: Any) -> dict[str, Any]:
+    target = urlsplit(url)
+    proxy = None if proxy_bypass(target.hostname or "") else getproxies().get(target.scheme)
+    return {"verify": verify if target.scheme == "https" else False, "proxy": proxy}
 
 
 def job_path(job_id: str, sub: str = "") -> str:

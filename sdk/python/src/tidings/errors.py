@@ -62,3 +62,23 @@ class ProblemError(TidingsError):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+
+class GapError(TidingsError):
+    """Events after the cursor were trimmed away. What is left goes on behind
+    `cursor`; `first_id` is the first event still held."""
+
+    def __init__(self, first_id: str, cursor: str) -> None:
+        super().__init__(f"events before {first_id} were trimmed away; follow on after={cursor!r}")
+        self.first_id = first_id
+        self.cursor = cursor
+
+
+class RewoundError(TidingsError):
+    """The log is not the one of the cursor: the job was deleted and created again,
+    or a failover lost its last events. Drop what you have and start over."""
+
+    def __init__(self, last_id: str) -> None:
+        super().__init__("the log is not the one of the cursor; drop what you have and follow from the start")
+        self.last_id = last_id
+        self.cursor = ""

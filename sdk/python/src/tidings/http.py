@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-# In a child that was forked while another thread imported them, for a request,
-# these could never be imported again.
-import encodings.idna  # noqa: F401
 from collections.abc import Mapping, Sequence
 from json import dumps
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
-import httpcore  # noqa: F401
 import httpx
 
-from ._http import headers, job_path, network_error, response_error, server_url
+from ._http import headers, job_path, network_error, response_error, server_url, transport
 from ._queue import Event
 from .errors import TidingsError
 from .publisher import JobPublisher, Producer, Publisher, Receipt, StopRequest
@@ -45,14 +39,7 @@ class HTTPPublisher(Publisher):
         self._headers = dict(headers or {})
         self._timeout = httpx.Timeout(timeout, connect=min(timeout, 5.0)).as_dict()
         self._verify = verify
-        self._connections = self._connect()
-
-    def _connect(self) -> httpx.HTTPTransport:
-        """Make the pool of connections: not a client, which logs every request."""
-        target = urlsplit(self.url)
-        if target.scheme == "http":
-            return httpx.HTTPTransport(verify=False, proxy=_proxy(target.scheme, target.hostname or ""))
-        return httpx.HTTPTransport(verify=self._verify, proxy=_proxy(target.scheme, target.hostname or ""))
+        self._connections = transport(self.url, self._verify)
 
     def _append(self, job: JobPublisher, producer: Producer, events: Sequence[Event]) -> Receipt:
         body = ",".join([_written(event) for event in events])
@@ -109,15 +96,10 @@ class HTTPPublisher(Publisher):
         return answer if isinstance(answer, dict) else {}
 
     def _reconnect(self) -> None:
-        self._connections = self._connect()
+        self._connections = transport(self.url, self._verify)
 
     def _disconnect(self) -> None:
         self._connections.close()
-
-
-def _proxy(scheme: str, host: str) -> str | None:
-    """Give the proxy that the environment names for the host, if any."""
-    return None if proxy_bypass(host) else getproxies().get(scheme)
 
 
 def _written(event: Event) -> str:

@@ -19,6 +19,7 @@ type agentRun struct {
 	inner      context.Context
 	invocation string
 	root       bool
+	outer      *agentRun
 	number     int // of the agents in the run, by their starts
 
 	// Under observation.mu.
@@ -45,7 +46,7 @@ func agentFrom(ctx context.Context) *agentRun {
 
 func (o *observation) agentStarts(ctx context.Context, inv *agent.Invocation) context.Context {
 	outer := agentFrom(ctx)
-	a := &agentRun{invocation: inv.InvocationID, root: outer == nil, graph: isGraph(inv.Agent), nodes: map[string]*nodeRun{}}
+	a := &agentRun{invocation: inv.InvocationID, outer: outer, root: outer == nil, graph: isGraph(inv.Agent), nodes: map[string]*nodeRun{}}
 	info := tidings.RunInfo{Name: inv.AgentName, Kind: "agent"}
 	if a.graph {
 		info.Kind = "graph"
@@ -73,7 +74,7 @@ func (o *observation) agentStarts(ctx context.Context, inv *agent.Invocation) co
 	return a.inner
 }
 
-func (o *observation) agentEnds(args *agent.AfterAgentArgs) {
+func (o *observation) agentEnds(ctx context.Context, args *agent.AfterAgentArgs) {
 	a := o.agentOf(args.Invocation.InvocationID)
 	if a == nil {
 		return
@@ -85,6 +86,9 @@ func (o *observation) agentEnds(args *agent.AfterAgentArgs) {
 		} else if text := answerOf(full.Response); text != "" {
 			e.output = text
 		}
+	}
+	if e.err == nil && e.output == nil {
+		e.err = context.Cause(ctx) // it broke off without a word
 	}
 	o.mu.Lock()
 	a.half = e
@@ -113,6 +117,9 @@ var errNoAnswer = errors.New("the call ended without an answer")
 // end ends the agent and what is open beneath. A model call that fails has no
 // callback: its agent's error is its own.
 func (o *observation) end(a *agentRun, e *ending) {
+	if e.err != nil {
+		o.endInner(a, e.err)
+	}
 	o.mu.Lock()
 	models, tools, nodes := a.models, a.tools, a.nodes
 	a.models, a.tools, a.nodes = nil, nil, nil
@@ -140,6 +147,33 @@ func (o *observation) end(a *agentRun, e *ending) {
 	a.run.End(e.err)
 }
 
+// endInner ends the agents within one that has failed: it may be told of before
+// they are.
+func (o *observation) endInner(a *agentRun, err error) {
+	for _, inner := range o.open() {
+		if inner.within(a) {
+			o.end(inner, &ending{err: err})
+		}
+	}
+}
+
+// within reports whether the agent runs inside of another.
+func (a *agentRun) within(other *agentRun) bool {
+	for a = a.outer; a != nil; a = a.outer {
+		if a == other {
+			return true
+		}
+	}
+	return false
+}
+
+// open gives the agents that have not ended, the inner ones first.
+func (o *observation) open() []*agentRun {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.SortedFunc(maps.Values(o.agents), func(a, b *agentRun) int { return b.number - a.number })
+}
+
 // finish ends what is open when the run is over: after a cancel, agents end
 // without a callback. The inner ones go first. A nil cause is found out.
 func (o *observation) finish(cause error) {
@@ -149,13 +183,12 @@ func (o *observation) finish(cause error) {
 		return
 	}
 	o.over = true
-	open := slices.SortedFunc(maps.Values(o.agents), func(a, b *agentRun) int { return b.number - a.number })
 	if cause == nil && o.root != nil {
 		cause = context.Cause(o.root)
 	}
 	cause = cmp.Or(cause, errNoAnswer)
 	o.mu.Unlock()
-	for _, a := range open {
+	for _, a := range o.open() {
 		o.mu.Lock()
 		e := a.half
 		o.mu.Unlock()

@@ -59,16 +59,12 @@ func (o *observation) step(e *event.Event) {
 func (o *observation) interrupt(a *agentRun, step graph.PregelStepMetadata) {
 	o.mu.Lock()
 	o.paused = true
-	run := a.run
-	for _, n := range a.nodes {
-		if n.name == step.NodeID && !n.ended {
-			n.ended = true
-			run = n.run
-		}
-	}
 	o.mu.Unlock()
-	run.Interrupt(step.InterruptValue)
-	if run != a.run {
-		run.End(nil)
+	node := o.named(a, step.NodeID)
+	if node == nil {
+		a.run.Interrupt(step.InterruptValue)
+		return
 	}
+	node.run.Interrupt(step.InterruptValue)
+	o.endNode(node, nil)
 }

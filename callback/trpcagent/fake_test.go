@@ -2,6 +2,7 @@ package trpcagent_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -193,4 +194,20 @@ func (s *story) expect(want string) {
 	if diff := cmp.Diff(strings.TrimSpace(want), strings.TrimSpace(got)); diff != "" {
 		s.t.Errorf("the log differs (- want, + got):\n%s\ngot:\n%s", diff, got)
 	}
+}
+
+// eventFields are those that tests ask for.
+type eventFields struct {
+	RunID       string `json:"run_id"`
+	ParentRunID string `json:"parent_run_id"`
+	Name        string `json:"name"`
+	Content     string `json:"content"`
+}
+
+func fields(t *testing.T, e tidings.Event) (f eventFields) {
+	t.Helper()
+	if err := json.Unmarshal(e.Data, &f); err != nil {
+		t.Fatal(err)
+	}
+	return f
 }

@@ -99,13 +99,14 @@ func (o *observation) nodeEvent(e *event.Event) {
 		o.job.Error(node.inner, err, "chain")
 		return
 	}
+	o.endNode(node, err)
+}
+
+func (o *observation) endNode(n *nodeRun, err error) {
 	o.mu.Lock()
-	again := node.ended
-	node.ended = true
+	n.ended = true
 	o.mu.Unlock()
-	if !again {
-		node.run.End(err)
-	}
+	n.run.End(err)
 }
 
 // byHelper reports whether the event is the second of its kind, which nodes that
@@ -115,14 +116,15 @@ func byHelper(e *event.Event) bool {
 }
 
 // nodeSays passes on what a node's code tells by the framework's own means.
+// These events have the invocation of the graph.
 func (o *observation) nodeSays(e *event.Event) {
 	c, ok := metadata[graph.NodeCustomEventMetadata](e, graph.MetadataKeyNodeCustom)
-	a := o.graphOf(e)
+	a := o.agentOf(e.InvocationID)
 	if !ok || a == nil {
 		return
 	}
 	run := a.run
-	if node := o.nodeOf(a, e.InvocationID, graph.NodeExecutionMetadata{NodeID: c.NodeID, StepNumber: c.StepNumber}); node != nil {
+	if node := o.named(a, c.NodeID); node != nil {
 		run = node.run
 	}
 	switch {
@@ -133,4 +135,16 @@ func (o *observation) nodeSays(e *event.Event) {
 	default:
 		run.Custom(c.EventType, c.Payload)
 	}
+}
+
+// named gives the graph's node of the name that runs, or nil.
+func (o *observation) named(a *agentRun, name string) *nodeRun {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, n := range a.nodes {
+		if n.name == name && !n.ended {
+			return n
+		}
+	}
+	return nil
 }

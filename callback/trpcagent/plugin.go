@@ -90,7 +90,7 @@ func (r *reporter) afterAgent(ctx context.Context, args *agent.AfterAgentArgs) (
 	defer r.guard("AfterAgent")
 	if args != nil && args.Invocation != nil {
 		if o := observationFrom(ctx); o != nil {
-			o.agentEnds(args)
+			o.agentEnds(ctx, args)
 		}
 	}
 	return

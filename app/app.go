@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"tidings"
+	"tidings/celery"
 	"tidings/httpapi"
 	"tidings/hub"
 	"tidings/monitor"
@@ -33,6 +34,8 @@ type App struct {
 	log     *slog.Logger
 	store   tidings.Store
 	bridge  *redislog.Bridge // nil: none
+	celery  *celery.Bridge   // nil: none
+	queues  map[string]tidings.TaskQueue
 	monitor *monitor.Monitor
 	api     *httpapi.Server
 	http    *http.Server
@@ -71,7 +74,7 @@ func Start(ctx context.Context, c Config) (*App, error) {
 	if a.bridge, err = startBridge(ctx, &c, a.store, log); err != nil {
 		return nil, errors.Join(err, listener.Close(), a.store.Close())
 	}
-	if err := a.startMonitor(ctx); err != nil {
+	if err := errors.Join(a.startQueues(ctx), a.startMonitor(ctx)); err != nil {
 		return nil, errors.Join(err, listener.Close(), a.closeStore())
 	}
 	if err := a.build(); err != nil {
@@ -120,7 +123,7 @@ func (a *App) build() error {
 		Heartbeat: c.Heartbeat, SilentAfter: max(c.SilentAfter, 0), Logger: a.log,
 	})
 	a.api = httpapi.New(a.store, &httpapi.Options{
-		Auth: auth, Hub: viewers, Monitor: a.monitor, Limits: c.Limits,
+		Auth: auth, Hub: viewers, Monitor: a.monitor, Queues: a.queues, Limits: c.Limits,
 		AllowedOrigins: c.AllowedOrigins, AllowedHosts: c.AllowedHosts,
 		Logger: a.log, SilentAfter: c.SilentAfter, Heartbeat: c.Heartbeat, Retry: c.Retry, Version: c.Version,
 	})
@@ -238,8 +241,11 @@ func (a *App) closeStore() error {
 	if a.monitor != nil {
 		a.monitor.Stop()
 	}
+	if a.celery != nil {
+		err = a.celery.Close()
+	}
 	if a.bridge != nil {
-		err = a.bridge.Close()
+		err = errors.Join(err, a.bridge.Close())
 	}
 	return errors.Join(err, a.store.Close())
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tidings"
+	"tidings/celery"
 	"tidings/httpapi"
 	"tidings/redislog"
 )
@@ -45,6 +46,9 @@ type Config struct {
 	// job ID stands; "job:*:events".
 	BridgeIn, BridgeOut bool
 	BridgeChannel       string
+	// Celery connects a Celery application, so that its tasks are jobs; it has
+	// none without a BrokerURL. See [celery.Options].
+	Celery celery.Options
 	// Retention says what may be forgotten; nothing.
 	Retention tidings.Retention
 
@@ -118,7 +122,7 @@ func (c Config) Validate() error {
 	c = c.withDefaults()
 	_, durabilityErr := parseDurability(c.Durability, c.DurabilityTimeout)
 	_, logErr := newLogger(&c)
-	errs := []error{c.checkAddr(), durabilityErr, c.checkStore(), c.checkBridge(), c.checkTLS(), logErr, c.checkNumbers()}
+	errs := []error{c.checkAddr(), durabilityErr, c.checkStore(), c.checkBridge(), c.checkQueues(), c.checkTLS(), logErr, c.checkNumbers()}
 	for _, origin := range c.AllowedOrigins {
 		if err := httpapi.ValidateOrigin(origin); err != nil {
 			errs = append(errs, fmt.Errorf("allowed origins: %w; one looks like https://app.example.com", err))

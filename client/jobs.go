@@ -91,17 +91,8 @@ func (c *Client) Create(ctx context.Context, spec tidings.JobSpec) (string, erro
 // Errors: [tidings.ErrUnknownJob], [*tidings.ClosedError] if it has ended, and
 // those of every request.
 func (c *Client) Cancel(ctx context.Context, jobID, by, reason string) error {
-	if err := tidings.ValidateJobID(jobID); err != nil {
-		return err
-	}
-	body, err := json.Marshal(struct {
-		Reason string `json:"reason,omitempty"`
-		By     string `json:"by,omitempty"`
-	}{reason, by})
-	if err != nil {
-		return err
-	}
-	return c.do(ctx, &request{method: http.MethodPost, path: jobPath(jobID, "cancel"), body: body, jobID: jobID}, nil)
+	_, err := c.Stop(ctx, jobID, tidings.StopOptions{By: by, Reason: reason})
+	return err
 }
 
 // Delete removes a job and its log. An unknown one is [tidings.ErrUnknownJob].

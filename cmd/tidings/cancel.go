@@ -4,12 +4,17 @@ import (
 	"context"
 	"fmt"
 	"os/user"
+
+	"tidings"
 )
 
 type cancelCmd struct {
 	Job    string `arg:"" help:"Job to stop."`
 	Reason string `help:"Why, for those who watch." placeholder:"TEXT"`
 	By     string `help:"Who asks. Default: the name you are logged in with." placeholder:"NAME"`
+
+	Terminate bool   `help:"End the process that runs it, if it is a task of a task queue."`
+	Signal    string `help:"Signal to end it with. Default: SIGTERM." placeholder:"NAME"`
 }
 
 func (cancelCmd) Help() string {
@@ -18,7 +23,8 @@ func (cancelCmd) Help() string {
 Examples:
 
     tidings cancel job-42
-    tidings cancel job-42 --reason "wrong input"`
+    tidings cancel job-42 --reason "wrong input"
+    tidings cancel job-42 --terminate`
 }
 
 // Run asks the job to stop.
@@ -33,8 +39,12 @@ func (c *cancelCmd) Run(ctx context.Context, e *env) error {
 			by = u.Username
 		}
 	}
-	if err := to.Cancel(ctx, c.Job, by, c.Reason); err != nil {
+	report, err := to.Stop(ctx, c.Job, tidings.StopOptions{By: by, Reason: c.Reason, Terminate: c.Terminate, Signal: c.Signal})
+	if err != nil {
 		return aboutJob(c.Job, err)
+	}
+	if report != nil && report.Warning != "" {
+		fmt.Fprintf(e.err, "tidings: %s\n", report.Warning)
 	}
 	_, err = fmt.Fprintf(e.out, "asked %s to stop\n", oneLine(c.Job, 300))
 	return err

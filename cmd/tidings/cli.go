@@ -25,7 +25,9 @@ type cli struct {
 	Publish publishCmd `cmd:"" help:"Publish events to a job."`
 	Replay  replayCmd  `cmd:"" help:"Publish recorded runs."`
 	Run     runCmd     `cmd:"" help:"Run a program as a job."`
+	Submit  submitCmd  `cmd:"" help:"Put a job on a task queue."`
 	Jobs    jobsCmd    `cmd:"" help:"List jobs."`
+	Workers workersCmd `cmd:"" help:"Show the workers of task queues."`
 	Cancel  cancelCmd  `cmd:"" help:"Ask a job to stop."`
 	Delete  deleteCmd  `cmd:"" help:"Delete a job and its events."`
 

@@ -22,6 +22,7 @@ type serveCmd struct {
 
 	storeFlags
 	bridgeFlags
+	celeryFlags
 	retentionFlags
 	authFlags
 	limitFlags
@@ -87,6 +88,7 @@ Examples:
 
     tidings serve
     tidings serve --redis redis://localhost:6379 --keep-for 168h
+    tidings serve --redis redis://localhost:6379/1 --celery-broker redis://localhost:6379/0
     tidings serve --addr 0.0.0.0:8080 --jwt-secret "$(openssl rand -hex 32)"`
 }
 
@@ -120,6 +122,7 @@ func (s *serveCmd) config(log io.Writer) (app.Config, error) {
 	s.storeFlags.apply(&c)
 	s.limitFlags.apply(&c)
 	s.bridgeFlags.apply(&c)
+	s.celeryFlags.apply(&c)
 	c.Retention.AfterEnd, c.Retention.EventsPerJob, c.Retention.BytesPerJob = s.KeepFor, s.KeepEvents, s.KeepBytes
 	return c, s.authFlags.apply(&c)
 }

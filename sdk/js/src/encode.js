@@ -143,7 +143,7 @@ class Writer {
     const path = this.path.length;
     this.path.push(v);
     try {
-      if (!this.known(v, depth)) this.members(/** @type {any} */ (v), depth);
+      if (isPlain(v) || !this.known(v, depth)) this.members(/** @type {any} */ (v), depth);
     } catch (err) {
       this.out = this.out.slice(0, length);
       this.cut = cut;
@@ -200,7 +200,12 @@ class Writer {
     for (const key of map.keys()) {
       if (typeof key !== "string") return this.list(map, depth);
     }
-    this.entries(map, depth);
+    let separator = "{";
+    for (const [key, v] of map) {
+      separator = this.member(/** @type {string} */ (key), v, separator, depth);
+      if (this.full()) break;
+    }
+    this.put(separator === "{" ? "{}" : "}");
   }
 
   /**
@@ -213,41 +218,48 @@ class Writer {
       const name = className(v);
       return this.put(name === "Object" ? "{}" : quote(`[${name}]`));
     }
-    this.entries(readMembers(v, keys), depth);
-  }
-
-  /**
-   * @param {Iterable<[unknown, unknown]>} entries
-   * @param {number} depth
-   */
-  entries(entries, depth) {
     let separator = "{";
-    for (const [key, v] of entries) {
-      if (v === undefined) continue;
-      this.put(separator + quote(String(key)) + ":");
-      separator = ",";
-      this.value(v, depth + 1);
+    for (const key of keys) {
+      separator = this.member(key, read(v, key), separator, depth);
       if (this.full()) break;
     }
     this.put(separator === "{" ? "{}" : "}");
   }
+
+  /**
+   * @param {string} key
+   * @param {unknown} v
+   * @param {string} separator  before it
+   * @param {number} depth
+   * @returns {string} the separator before the next
+   */
+  member(key, v, separator, depth) {
+    if (v === undefined) return separator;
+    this.put(separator + quote(key) + ":");
+    this.value(v, depth + 1);
+    return ",";
+  }
 }
 
 /**
+ * A member whose getter may throw.
  * @param {Record<string, unknown>} v
- * @param {string[]} keys
- * @returns {Generator<[string, unknown]>}
+ * @param {string} key
  */
-function* readMembers(v, keys) {
-  for (const key of keys) {
-    let member;
-    try {
-      member = v[key];
-    } catch (err) {
-      member = `[can't be read: ${textOf(err)}]`;
-    }
-    yield [key, member];
+function read(v, key) {
+  try {
+    return v[key];
+  } catch (err) {
+    return `[can't be read: ${textOf(err)}]`;
   }
+}
+
+/**
+ * Whether nothing but its members is to be told of it: most objects.
+ * @param {any} v
+ */
+function isPlain(v) {
+  return Object.getPrototypeOf(v) === Object.prototype && typeof v.toJSON !== "function";
 }
 
 /** @param {unknown} v */

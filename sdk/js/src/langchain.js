@@ -20,8 +20,8 @@ import { ModelRun, Run, ToolRun } from "./runs.js";
  * @property {boolean} graph  it is a graph, or lies in one
  */
 
-/** How many runs that have ended are remembered, for what begins beneath them late. */
-const MAX_ENDED = 1024;
+/** So many runs that have ended are remembered at least, for what begins beneath them late. */
+const MIN_ENDED = 256;
 
 /** How LangGraph knows a handler that wants to hear of interrupts and resumes. */
 const graphHandler = Symbol.for("langgraph.graph_callback_handler");
@@ -60,6 +60,8 @@ export class TidingsCallbackHandler {
   #open = new Map();
   /** @type {Map<string, Entry>} */
   #ended = new Map();
+  /** @type {Map<string, Entry>} */
+  #endedBefore = new Map();
   /** Model calls whose tokens are not for users.
    * @type {Set<string>} */
   #silent = new Set();
@@ -479,23 +481,23 @@ export class TidingsCallbackHandler {
    * @param {string} runId
    */
   handleCustomEvent(eventName, data, runId) {
-    this.job.custom(eventName, data, this.#open.get(runId)?.to ?? this.#ended.get(runId)?.to);
+    this.job.custom(eventName, data, this.#parent(runId)?.to);
   }
 
   // --- the runs of the framework ---------------------------------------------
 
   /** @param {unknown} id */
   #isRunId(id) {
-    return typeof id === "string" && (this.#open.has(id) || this.#ended.has(id) || uuid.test(id));
+    return typeof id === "string" && (this.#parent(id) !== undefined || uuid.test(id));
   }
 
   /**
-   * The run around a new one. One that is not known lies outside of what this
-   * handler sees.
+   * A run that is open, or has ended lately. One that is not known lies outside of
+   * what this handler sees.
    * @param {string | undefined} id
    */
   #parent(id) {
-    return id === undefined ? undefined : (this.#open.get(id) ?? this.#ended.get(id));
+    return id === undefined ? undefined : (this.#open.get(id) ?? this.#ended.get(id) ?? this.#endedBefore.get(id));
   }
 
   /** @param {string} runId */
@@ -510,8 +512,12 @@ export class TidingsCallbackHandler {
     if (!entry) return undefined;
     this.#open.delete(runId);
     this.#silent.delete(runId);
+    if (entry.to instanceof ModelRun) return entry; // nothing begins beneath one
+    if (this.#ended.size === MIN_ENDED) {
+      this.#endedBefore = this.#ended;
+      this.#ended = new Map();
+    }
     this.#ended.set(runId, entry);
-    if (this.#ended.size > MAX_ENDED) this.#ended.delete(/** @type {string} */ (this.#ended.keys().next().value));
     return entry;
   }
 }
@@ -637,10 +643,12 @@ function answerText(output) {
 function describeAnswer(m, output) {
   const answer = output?.generations?.[0]?.[0];
   const message = answer?.message;
-  for (const call of Array.isArray(message?.tool_calls) ? message.tool_calls : []) m.toolCall(call?.id ?? "", call?.name ?? "", call?.args);
-  const about = { ...answer?.generationInfo, ...message?.response_metadata };
-  m.finishReason(about.finish_reason ?? about.stop_reason ?? about.finishReason);
-  const usage = usageOf(message?.usage_metadata, output?.llmOutput?.tokenUsage ?? about.tokenUsage ?? output?.llmOutput?.usage ?? about.usage);
+  if (Array.isArray(message?.tool_calls)) for (const call of message.tool_calls) m.toolCall(call?.id ?? "", call?.name ?? "", call?.args);
+  const about = message?.response_metadata;
+  const info = answer?.generationInfo;
+  m.finishReason(about?.finish_reason ?? about?.stop_reason ?? about?.finishReason ?? info?.finish_reason ?? info?.stop_reason ?? info?.finishReason);
+  const { tokenUsage, usage: counts } = output?.llmOutput ?? {};
+  const usage = usageOf(message?.usage_metadata, tokenUsage ?? about?.tokenUsage ?? counts ?? about?.usage);
   if (usage) m.usage(usage);
 }
 

@@ -55,11 +55,12 @@ export class Run {
    * @param {RunInfo} info
    * @param {string} kind  if info has none
    * @param {boolean} leaf  a model or tool call, never the root of a job
+   * @param {string} [name]
    */
-  constructor(h, info, kind, leaf) {
+  constructor(h, info, kind, leaf, name = info.name) {
     this.h = h;
     this.id = info.id || newRunId();
-    this.name = info.name ? String(info.name) : "";
+    this.name = name ? String(name) : "";
     this.kind = info.kind || kind;
     this.hidden = info.hidden === true;
     this.parent = parentOf(h, info.parent);
@@ -418,7 +419,7 @@ export class ToolRun {
   constructor(h, info) {
     this.h = h;
     this.tool = String(info.tool ?? info.name ?? "");
-    this.run = new Run(h, { ...info, name: info.name || this.tool }, "tool", true);
+    this.run = new Run(h, info, "tool", true, info.name || this.tool);
     this.callId = info.callId || this.run.id;
   }
 

@@ -14,11 +14,15 @@ export function wellFormed(s) {
   return s.replace(lone, "\uFFFD");
 }
 
+/** What stands in JSON as it is. */
+const simple = /^[ !#-[\]-~]*$/;
+
 /**
  * The string as JSON.
  * @param {string} s
  */
 export function quote(s) {
+  if (s.length < 100 && simple.test(s)) return `"${s}"`;
   return JSON.stringify(wellFormed(s));
 }
 

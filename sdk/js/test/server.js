@@ -75,7 +75,9 @@ function listening(child) {
     const take = (chunk) => {
       said += chunk;
       const found = /http:\/\/[\d.]+:\d+/.exec(said);
-      if (found) resolve(found[0]);
+      if (!found) return;
+      for (const stream of [child.stdout, child.stderr]) stream.off("data", take).resume();
+      resolve(found[0]);
     };
     child.stdout.on("data", take);
     child.stderr.on("data", take);

@@ -122,8 +122,9 @@ export declare class Run {
      * @param {RunInfo} info
      * @param {string} kind  if info has none
      * @param {boolean} leaf  a model or tool call, never the root of a job
+     * @param {string} [name]
      */
-    constructor(h: Handler, info: RunInfo, kind: string, leaf: boolean);
+    constructor(h: Handler, info: RunInfo, kind: string, leaf: boolean, name?: string);
     /** The run itself, or the nearest one around it that is not hidden.
      * @returns {Run | undefined} */
     get visible(): Run | undefined;

@@ -117,6 +117,14 @@ var errNoAnswer = errors.New("the call ended without an answer")
 // end ends the agent and what is open beneath. A model call that fails has no
 // callback: its agent's error is its own.
 func (o *observation) end(a *agentRun, e *ending) {
+	o.ends.Lock()
+	defer o.ends.Unlock()
+	o.endNow(a, e)
+}
+
+// endNow is called with o.ends held: the runs within are ended, and told of, when
+// it returns.
+func (o *observation) endNow(a *agentRun, e *ending) {
 	if e.err != nil {
 		o.endInner(a, e.err)
 	}
@@ -152,7 +160,7 @@ func (o *observation) end(a *agentRun, e *ending) {
 func (o *observation) endInner(a *agentRun, err error) {
 	for _, inner := range o.open() {
 		if inner.within(a) {
-			o.end(inner, &ending{err: err})
+			o.endNow(inner, &ending{err: err})
 		}
 	}
 }
@@ -177,6 +185,8 @@ func (o *observation) open() []*agentRun {
 // finish ends what is open when the run is over: after a cancel, agents end
 // without a callback. The inner ones go first. A nil cause is found out.
 func (o *observation) finish(cause error) {
+	o.ends.Lock()
+	defer o.ends.Unlock()
 	o.mu.Lock()
 	if o.over {
 		o.mu.Unlock()
@@ -195,7 +205,7 @@ func (o *observation) finish(cause error) {
 		if e == nil {
 			e = &ending{err: cause}
 		}
-		o.end(a, e)
+		o.endNow(a, e)
 	}
 }
 

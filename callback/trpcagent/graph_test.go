@@ -226,12 +226,12 @@ func TestParallelNodesKeepTheirCalls(t *testing.T) {
 func TestCancelledGraphEnds(t *testing.T) {
 	s := newStory(t, nil)
 	s.run(newGraph(t, func(ctx context.Context, _ graph.State) (any, error) {
+		_, step := trpcagent.Job(ctx).Phase(ctx, "waiting")
+		defer step.End(nil)
 		_, err := s.log.Append(ctx, "job", tidings.Batch{Events: []tidings.Event{{Type: tidings.TypeCancelRequested}}})
 		if err != nil {
 			return nil, err
 		}
-		_, step := trpcagent.Job(ctx).Phase(ctx, "waiting")
-		defer step.End(nil)
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}))
@@ -239,7 +239,7 @@ func TestCancelledGraphEnds(t *testing.T) {
 	if status := s.log.Summary("job").Status; status != tidings.StatusCancelled {
 		t.Errorf("the job is %s:\n%s", status, log)
 	}
-	if !strings.Contains(log, "\n  phase_update started chain waiting\n") || !strings.Contains(log, "\nphase_update failed graph graph") {
+	if !strings.Contains(log, "  phase_update started chain waiting\n") || !strings.Contains(log, "\nphase_update failed graph graph") {
 		t.Errorf("got:\n%s", log)
 	}
 }

@@ -36,6 +36,8 @@ func Job(ctx context.Context) *tidings.Handler {
 type observation struct {
 	job *tidings.Handler
 
+	ends sync.Mutex // held while agents are ended; taken before mu
+
 	mu      sync.Mutex
 	root    context.Context      // of the root agent; nil before it starts
 	agents  map[string]*agentRun // by invocation; those that have not ended

@@ -30,7 +30,8 @@ type waiting struct {
 	root *tidings.Run    // the outermost run that we know of around it
 }
 
-// WithJob gives a context whose flows and model calls belong to the job.
+// WithJob gives a context whose flows and model calls belong to the job. For
+// a flow that can be stopped give it [tidings.Handler.Context].
 func WithJob(ctx context.Context, job *tidings.Handler) context.Context {
 	return context.WithValue(ctx, jobKey{}, &tracked{job: job, pending: map[string]*waiting{}, restarted: map[string]*waiting{}})
 }
@@ -52,11 +53,10 @@ func Run[Out any](ctx context.Context, job *tidings.Handler, fn func(ctx context
 	if job == nil {
 		return fn(ctx)
 	}
-	ctx, cancel := context.WithCancelCause(WithJob(ctx, job))
+	ctx, cancel := joined(WithJob(ctx, job), job)
+	defer cancel()
 	t := trackedFrom(ctx)
 	t.whole = true
-	stop := context.AfterFunc(job.Context(), func() { cancel(context.Cause(job.Context())) })
-	defer func() { stop(); cancel(context.Canceled) }()
 	returned := false
 	defer func() {
 		if returned {
@@ -78,11 +78,19 @@ func Run[Out any](ctx context.Context, job *tidings.Handler, fn func(ctx context
 	return out, err
 }
 
+// joined is ctx that also ends when the job's context does.
+func joined(ctx context.Context, job *tidings.Handler) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(job.Context(), func() { cancel(context.Cause(job.Context())) })
+	return ctx, func() { stop(); cancel(context.Canceled) }
+}
+
 // Serve puts a job into the context of each request to flows, as genkit.Handler
 // serves them. start gives the job of a request; nil means none. With
 // [tidings.HandlerOptions].Automatic the job ends when its flow does, if
-// [Install] was called. When the request is over the job is closed: what is
-// queued is sent for up to 10 s.
+// [Install] was called. When the job is asked to stop the flow's context ends.
+// When the request is over the job is closed: what is queued is sent for up to
+// 10 s.
 func Serve(flows http.Handler, start func(*http.Request) *tidings.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		job := start(r)
@@ -95,6 +103,8 @@ func Serve(flows http.Handler, start func(*http.Request) *tidings.Handler) http.
 			defer cancel()
 			_ = job.Close(ctx) // what is lost it has logged
 		}()
-		flows.ServeHTTP(w, r.WithContext(WithJob(r.Context(), job)))
+		ctx, cancel := joined(WithJob(r.Context(), job), job)
+		defer cancel()
+		flows.ServeHTTP(w, r.WithContext(ctx))
 	})
 }

@@ -2,6 +2,7 @@ package tidingsgenkit
 
 import (
 	"context"
+	"errors"
 
 	"github.com/firebase/genkit/go/ai"
 
@@ -45,25 +46,32 @@ func (t *tracked) generateStarts(ctx context.Context, params *ai.GenerateParams)
 	base, root := around(ctx)
 	held, run := t.job.PhaseWith(base, tidings.RunInfo{Name: "generate", Kind: "chain"})
 	inner = within(ctx, held, &frame{run: run, root: root, kind: coversGenerate, model: name})
-	inner, cancel := t.joined(inner)
+	inner, release := t.joined(inner)
 	return inner, func(err error, panicked any) {
 		run.End(outcome(err, panicked))
 		if root == nil {
 			t.rootEnds(run)
 		}
-		if err == nil { // else tools may still be running
-			cancel()
-		}
+		release()
 		goOn(err, panicked)
 	}
 }
 
-// joined is ctx that also ends when the job is asked to stop: a durable stream
-// cuts its flow off from every context around.
-func (t *tracked) joined(ctx context.Context) (context.Context, func()) {
+// joined is ctx that ends when the job is asked to stop, or taken over, if
+// nothing else could end it: a durable stream cuts its flow off from every
+// context around. It is not ended when the generation is over, as tools may have
+// left something running.
+func (t *tracked) joined(ctx context.Context) (joined context.Context, release func() bool) {
+	if ctx.Done() != nil {
+		return ctx, func() bool { return true }
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(t.job.Context(), func() { cancel(context.Cause(t.job.Context())) })
-	return ctx, func() { stop(); cancel(context.Canceled) }
+	return ctx, context.AfterFunc(t.job.Context(), func() {
+		var fenced *tidings.FencedError
+		if cause := context.Cause(t.job.Context()); errors.Is(cause, tidings.ErrCancelRequested) || errors.As(cause, &fenced) {
+			cancel(cause)
+		}
+	})
 }
 
 func (t *tracked) model(ctx context.Context, params *ai.ModelParams, next ai.ModelNext) (*ai.ModelResponse, error) {

@@ -123,7 +123,7 @@ func (n *node) blame(err error) {
 	}
 	first, _, _ := strings.Cut(nodePath(err), ", ")
 	for _, c := range open {
-		if n.isAgent() || len(open) == 1 || c.key == first || c.plumbing {
+		if n.isAgent() || len(open) == 1 || c.key == first {
 			c.fail(err)
 		}
 	}

@@ -262,3 +262,5 @@ func react(t testing.TB, m model.ToolCallingChatModel, tools ...tool.BaseTool) c
 }
 
 func hello() []*schema.Message { return []*schema.Message{schema.UserMessage("hi")} }
+
+func toolsOf(tools ...tool.BaseTool) []tool.BaseTool { return tools }

@@ -109,6 +109,12 @@ func readable(v any) any {
 		if len(m) == 1 && m[0] != nil && m[0].Role == schema.User && len(m[0].UserInputMultiContent) == 0 {
 			return m[0].Content
 		}
+	case []*schema.AgenticMessage:
+		if len(m) == 1 && m[0] != nil && len(m[0].ContentBlocks) == 1 {
+			if b := m[0].ContentBlocks[0]; b != nil && b.UserInputText != nil {
+				return b.UserInputText.Text
+			}
+		}
 	case []*schema.Document:
 		return hits(m)
 	}
@@ -152,7 +158,7 @@ func agentInput(v any) any {
 		}
 	case *adk.TypedAgentCallbackInput[*schema.AgenticMessage]:
 		if in.Input != nil {
-			return in.Input.Messages
+			return readable(in.Input.Messages)
 		}
 	default:
 		return readable(v)

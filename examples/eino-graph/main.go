@@ -23,11 +23,12 @@ import (
 
 func main() {
 	pace := flag.Duration("pace", 80*time.Millisecond, "pause between two tokens of the model")
+	id := flag.String("id", fmt.Sprintf("weather-%d", time.Now().Unix()), "what the jobs' IDs begin with")
 	flag.Usage = usage
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, os.Stdout, os.Getenv("TIDINGS_URL"), *pace, flag.Args()); err != nil {
+	if err := run(ctx, os.Stdout, os.Getenv("TIDINGS_URL"), *id, *pace, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "eino-graph:", err)
 		stop()
 		os.Exit(1)
@@ -35,7 +36,7 @@ func main() {
 }
 
 func usage() {
-	fmt.Fprint(flag.CommandLine.Output(), "Usage: go run . [-pace 80ms] [question …]\n\nPublishes to the server at TIDINGS_URL, or to one that it starts.\n\n")
+	fmt.Fprint(flag.CommandLine.Output(), "Usage: go run . [-id ID] [-pace 80ms] [question …]\n\nPublishes to the server at TIDINGS_URL, or to one that it starts.\n\n")
 	flag.PrintDefaults()
 }
 
@@ -47,7 +48,7 @@ var questions = []string{
 }
 
 // run asks the questions, each in a job of its own.
-func run(ctx context.Context, out io.Writer, url string, pace time.Duration, asked []string) error {
+func run(ctx context.Context, out io.Writer, url, prefix string, pace time.Duration, asked []string) error {
 	watch := url == ""
 	if watch {
 		server, err := embedded(ctx)
@@ -69,7 +70,7 @@ func run(ctx context.Context, out io.Writer, url string, pace time.Duration, ask
 		asked = questions
 	}
 	for i, question := range asked {
-		id, _, err := tidings.Create(ctx, store, tidings.JobSpec{ID: fmt.Sprintf("weather-%d-%d", time.Now().UnixMilli(), i+1), Name: "eino-graph"})
+		id, _, err := tidings.Create(ctx, store, tidings.JobSpec{ID: fmt.Sprintf("%s-%d", prefix, i+1), Name: "eino-graph"})
 		if err != nil {
 			return err
 		}

@@ -16,7 +16,7 @@ import (
 
 func TestOneCommandShowsEveryPath(t *testing.T) {
 	var out bytes.Buffer
-	if err := run(t.Context(), &out, "", time.Millisecond, nil); err != nil {
+	if err := run(t.Context(), &out, "", "weather", time.Millisecond, nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
@@ -39,7 +39,7 @@ func TestOneCommandShowsEveryPath(t *testing.T) {
 
 func TestQuestionsOfTheCommandLine(t *testing.T) {
 	var out bytes.Buffer
-	if err := run(t.Context(), &out, "", time.Millisecond, []string{"How are you?"}); err != nil {
+	if err := run(t.Context(), &out, "", "weather", time.Millisecond, []string{"How are you?"}); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(out.String(), "answer: I only know about the weather in cities.") {
@@ -50,7 +50,7 @@ func TestQuestionsOfTheCommandLine(t *testing.T) {
 func TestAServerThatIsNotThereIsSaid(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := run(ctx, io.Discard, "http://127.0.0.1:1", 0, nil); err == nil {
+	if err := run(ctx, io.Discard, "http://127.0.0.1:1", "weather", 0, nil); err == nil {
 		t.Error("no error")
 	}
 }
@@ -99,7 +99,7 @@ func TestWatchedLiveWithTail(t *testing.T) {
 			})
 		}
 	})
-	err = run(t.Context(), w, s.url, 5*time.Millisecond, nil)
+	err = run(t.Context(), w, s.url, "weather", 5*time.Millisecond, nil)
 	_ = w.Close()
 	watching.Wait()
 	if err != nil {

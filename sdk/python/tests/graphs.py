@@ -18,7 +18,7 @@ from langgraph.prebuilt import ToolNode, tools_condition
 class ScriptedModel(BaseChatModel):
     """Answers with the next message of its script; streams it piece by piece.
 
-    A piece that is an exception breaks the stream off there.
+    A piece that is an exception breaks the stream off there; a function is called.
     """
 
     script: list[Any]
@@ -60,6 +60,9 @@ class ScriptedModel(BaseChatModel):
         for piece in self._chunks():
             if isinstance(piece, Exception):
                 raise piece
+            if callable(piece):
+                piece()
+                continue
             chunk = ChatGenerationChunk(message=piece)
             if run_manager:
                 run_manager.on_llm_new_token(str(piece.content), chunk=chunk)
@@ -71,6 +74,9 @@ class ScriptedModel(BaseChatModel):
         for piece in self._chunks():
             if isinstance(piece, Exception):
                 raise piece
+            if callable(piece):
+                piece()
+                continue
             chunk = ChatGenerationChunk(message=piece)
             if run_manager:
                 await run_manager.on_llm_new_token(str(piece.content), chunk=chunk)

@@ -44,7 +44,7 @@ def _line(kind: str, data: dict[str, Any]) -> str:
         words = [data["name"]]
     else:
         words = [data.get("scope", ""), "fatal" if data.get("fatal") else ""]
-    for name in ("kind", "error_kind", "ns", "step", "input", "output", "content", "tool_calls", "finish_reason", "usage"):
+    for name in ("kind", "error_kind", "ns", "step", "attempt", "input", "output", "content", "tool_calls", "finish_reason", "usage"):
         if name in data and not (name == "kind" and data[name] in ("llm", "tool")):
             words.append(f"{name}={_short(data[name])}")
     for name in ("value", "interrupts", "error", "by", "reason", "snapshot"):

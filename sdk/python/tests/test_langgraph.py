@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import wait_for
+from conftest import run_python, wait_for
 from graphs import Items, ScriptedModel, agent, calls, chain_of, double
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.func import entrypoint, task
 from langgraph.graph import START, StateGraph
-from langgraph.types import Command, Send, interrupt
+from langgraph.types import Command, RetryPolicy, Send, interrupt
 from outline import outline
 
+from tidings.errors import FencedError
 from tidings.langchain import StopRequested, TidingsCallbackHandler
 from tidings.memory import MemoryPublisher, Stored
 
@@ -423,7 +427,134 @@ def test_a_stream_that_is_left_is_aborted(publisher: MemoryPublisher) -> None:
     assert told(publisher, handler).splitlines()[-1] == "error job fatal kind=aborted error=GeneratorExit (told)"
 
 
+def test_a_request_to_stop_breaks_off_a_stream_midway(publisher: MemoryPublisher) -> None:
+    def stop() -> None:
+        publisher.cancel("job", by="ann")
+        wait_for(lambda: handler.cancelled)
+
+    handler = TidingsCallbackHandler("job", publisher)
+    graph = agent([[AIMessageChunk("a"), stop, AIMessageChunk("b"), AIMessageChunk("c")]])
+    with pytest.raises(StopRequested):
+        for _ in graph.stream(ASKED, config(handler), stream_mode="messages"):
+            pass
+    lines = told(publisher, handler).splitlines()
+    assert lines[-1] == "cancelled by=ann"
+    assert "      error llm kind=aborted error=the job was asked to stop by ann" in lines
+
+
+def test_a_job_that_was_asked_to_stop_before_it_began(publisher: MemoryPublisher) -> None:
+    handler = TidingsCallbackHandler("job", publisher)
+    publisher.cancel("job", by="ann")
+    wait_for(lambda: handler.cancelled)
+    with pytest.raises(StopRequested):
+        chain_of(_other).invoke({"items": []}, config(handler))
+    assert told(publisher, handler).splitlines()[-1] == "cancelled by=ann"
+
+
+def test_a_worker_whose_job_was_taken_over_stops(publisher: MemoryPublisher) -> None:
+    def taken_over(state: Items) -> Items:
+        publisher.open_job("job", epoch=handler.job._out.epoch + 1).emit("custom", '{"name":"mine"}')  # type: ignore[union-attr]
+        wait_for(lambda: handler.job.should_stop)
+        return {"items": []}
+
+    handler = TidingsCallbackHandler("job", publisher)
+    with pytest.raises(FencedError):
+        chain_of(taken_over, _other).invoke({"items": []}, config(handler))
+    assert publisher.events("job")[-1].data == {"name": "mine"}
+
+
 # --- what else LangChain calls ---
+
+
+def test_streams_of_content_blocks_tell_each_token_once(publisher: MemoryPublisher) -> None:
+    handler = TidingsCallbackHandler("job", publisher)
+    model = ScriptedModel(script=[AIMessage("It is six")])
+    if not hasattr(model, "stream_events"):
+        pytest.skip("this langchain-core has no stream_events")
+    for _ in model.stream_events("?", version="v3", config=config(handler)):
+        pass
+    handler.job.end()
+    assert '  thought delta text "It is six"\n' in told(publisher, handler)
+
+
+def test_tasks_of_the_functional_api(publisher: MemoryPublisher) -> None:
+    @task
+    def add(x: int) -> int:
+        return x + 1
+
+    @entrypoint()
+    def flow(x: int) -> int:
+        return add(x).result() * 2
+
+    handler = TidingsCallbackHandler("job", publisher)
+    assert flow.invoke(3, config(handler)) == 8
+    assert told(publisher, handler).splitlines()[2:6] == [
+        "    phase_update flow started kind=node ns=['flow']",
+        "      phase_update add started kind=node ns=['flow', 'add']",
+        "      phase_update add completed kind=node ns=['flow', 'add'] output=4",
+        "    phase_update flow completed kind=node ns=['flow'] output=8",
+    ]
+
+
+def test_a_node_that_is_tried_again(publisher: MemoryPublisher) -> None:
+    tries: list[int] = []
+
+    def flaky(state: Items) -> Items:
+        tries.append(1)
+        if len(tries) < 3:
+            raise ConnectionError("flaky")
+        return {"items": [1]}
+
+    graph = StateGraph(Items)
+    graph.add_node("flaky", flaky, retry_policy=RetryPolicy(initial_interval=0.001, max_attempts=3))
+    graph.add_edge(START, "flaky")
+    handler = TidingsCallbackHandler("job", publisher)
+    graph.compile().invoke({"items": []}, config(handler))
+    lines = told(publisher, handler).splitlines()
+    assert [line.partition("step=1")[2] for line in lines if "flaky started" in line] == ["", " attempt=2", " attempt=3"]
+    assert lines[-1].startswith("done")
+
+
+def test_an_agent_within_a_tool(publisher: MemoryPublisher) -> None:
+    @tool
+    def ask_expert(question: str) -> str:
+        """Ask another agent."""
+        answer = agent([AIMessage("inner")]).invoke({"messages": [("user", question)]})
+        return str(answer["messages"][-1].content)
+
+    def use(state: Items) -> Items:
+        return {"items": [ask_expert.invoke({"question": "?"})]}
+
+    handler = TidingsCallbackHandler("job", publisher)
+    chain_of(use).invoke({"items": []}, config(handler))
+    lines = [line.partition(" kind=")[0] for line in told(publisher, handler).splitlines()]
+    assert lines[4:6] == ["        phase_update agent started", "          thought started"]
+    assert sum(line.startswith("done") for line in told(publisher, handler).splitlines()) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_graph_in_a_forked_worker() -> None:
+    done = run_python(
+        """
+import os, sys
+from graphs import agent
+from outline import outline
+from tidings.langchain import TidingsCallbackHandler
+from tidings.memory import MemoryPublisher
+publisher = MemoryPublisher()
+TidingsCallbackHandler("of the parent", publisher).job.end()
+assert publisher.flush(30)
+child = os.fork()
+if child == 0:
+    handler = TidingsCallbackHandler("job", publisher)
+    agent().invoke({"messages": [("user", "?")]}, {"callbacks": [handler]})
+    handler.flush(30)
+    print(outline(publisher.events("job")), flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+    )
+    assert done.stdout.splitlines()[-2].startswith("done"), done.stdout + done.stderr
 
 
 class Shelf(BaseRetriever):

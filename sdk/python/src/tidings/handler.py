@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from ._errors import Failure, Report
 from ._errors import StopRequested as StopRequested
 from ._snapshot import DEFAULT_LIMIT, RawJSON, Snapshot, cut_text, encode, quote, snapshot
+from .errors import FencedError, TidingsError
 from .publisher import DEFAULT_PRODUCER_ID, JobPublisher, Publisher, StopRequest, is_terminal
 from .runs import MISSING, ModelRun, Run, ToolRun, _Run, current, member, text_member, truncated, whole
 
@@ -98,8 +100,8 @@ class Handler:
         self._stream_wait = stream_wait
         self._began = self._clock.now()
 
-        # A finalizer may call back while a method of ours runs on its thread.
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # a finalizer may call back while a method of ours runs on its thread
+        _handlers.add(self)
         self._open = 0  # runs and streams that have not ended
         self._roots = 0  # of them the roots
         self._suspended = False  # the last root ended while input was waited for
@@ -326,11 +328,18 @@ class Handler:
         """Whether the job was asked to stop; cheap enough to look at in every loop."""
         return self._out.stop_request is not None
 
+    @property
+    def should_stop(self) -> bool:
+        """Whether the job was asked to stop, or another worker has taken it over."""
+        return self._out.stop_request is not None or isinstance(self._out.stopped, FencedError)
+
     def raise_if_cancelled(self) -> None:
-        """Raise `StopRequested` if the job was asked to stop."""
-        asked = self._out.stop_request
+        """Raise `StopRequested` if the job was asked to stop, and `FencedError` if another worker has taken it over."""
+        asked, stopped = self._out.stop_request, self._out.stopped
         if asked is not None:
             raise StopRequested(asked.by, asked.reason)
+        if isinstance(stopped, FencedError):
+            raise stopped
 
     def wait_cancelled(self, timeout: float | None = None) -> bool:
         """Wait in this thread until the job is asked to stop, and say whether it was."""
@@ -760,6 +769,7 @@ class _Nowhere:
     """Where a handler without a publisher publishes: the agent runs unobserved."""
 
     stop_request: StopRequest | None = None
+    stopped: TidingsError | None = None
     cancelled: Final = threading.Event()
 
     def emit(self, event_type: str, data: str, *, terminal: bool) -> None:
@@ -831,6 +841,19 @@ def _cost(amount: float, currency: str) -> str:
     """Give an amount to a billionth, so that sums of decimal fractions look like such."""
     digits = f"{amount:.9f}".rstrip("0").rstrip(".") or "0"
     return f'{{"amount":{digits}{text_member("currency", currency)}}}'
+
+
+_handlers: weakref.WeakSet[Handler] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """Free the locks that other threads of the parent held."""
+    for handler in list(_handlers):
+        handler._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def start(job_id: str, publisher: Publisher | None, **options: Any) -> Handler:

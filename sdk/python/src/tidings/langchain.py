@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from ._errors import StopRequested
+from .errors import FencedError
 from .handler import Handler
 from .publisher import Publisher, StopRequest
 from .runs import MISSING, REASONING, REFUSAL, TEXT, ModelRun, Run, ToolRun, _Run
@@ -95,6 +96,8 @@ class TidingsCallbackHandler(_Base):
         self._runs: dict[UUID, _Run] = {}
         self._ended: OrderedDict[UUID, _Run] = OrderedDict()
         self._silent: set[UUID] = set()  # model calls whose tokens are not for users
+        self._tried: OrderedDict[tuple[UUID, Any], int] = OrderedDict()  # parent, task -> how often
+        self._source: dict[UUID, str] = {}  # model call -> which of two ways its tokens come
         self._asked: OrderedDict[str, tuple[str, Any]] = OrderedDict()  # call ID -> tool, arguments
         if stream_models:
             # LangChain asks only whether these are there.
@@ -155,7 +158,7 @@ class TidingsCallbackHandler(_Base):
 
     def on_chain_start(self, serialized: Any, inputs: Any, *, run_id: UUID, **told: Any) -> None:
         """Begin a graph, a node, or what is hidden between them."""
-        if self._raise and self.job.cancelled:
+        if self._raise and self.job.should_stop:
             self._refuse(told, run_id)
         try:
             self._chain_start(serialized, inputs, run_id, told)
@@ -171,17 +174,18 @@ class TidingsCallbackHandler(_Base):
         resumed: bool = False
         answer: object = MISSING
         ns: list[str] = []
-        step = 0
+        step = attempt = 0
         if parent is None:
             if about.get("ls_integration") == "langgraph" or name == "LangGraph":
                 kind = "graph"
                 answer = _answer(inputs)
                 resumed = answer is not MISSING or inputs is None
-        elif any(tag.startswith("graph:step:") for tag in tags):
+        elif any(tag.startswith("graph:step:") for tag in tags) or _is_task(name, about):
             kind = "node"
             name = about.get("langgraph_node") or name
             ns = _namespace(about.get("langgraph_checkpoint_ns"))
             step = about.get("langgraph_step") or 0
+            attempt = self._attempt(told["parent_run_id"], about.get("langgraph_checkpoint_ns"))
             given = inputs if self._node_inputs else MISSING
         else:
             hidden = True  # a router, or the graph within a node
@@ -193,10 +197,19 @@ class TidingsCallbackHandler(_Base):
             parent=parent,
             ns=ns,
             step=step,
+            attempt=attempt,
             hidden=hidden,
             resumed=resumed,
             value=answer,
         )
+
+    def _attempt(self, parent: UUID, task: Any) -> int:
+        """Count the tries of a task of a graph; 0: it is the first."""
+        tries = self._tried.pop((parent, task), 0) + 1
+        self._tried[parent, task] = tries
+        if len(self._tried) > _MAX_ENDED:
+            self._tried.popitem(last=False)
+        return tries if tries > 1 else 0
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **told: Any) -> None:
         """End a graph or node: completed, or interrupted."""
@@ -292,7 +305,7 @@ class TidingsCallbackHandler(_Base):
         """Publish the next piece of a stream."""
         try:
             run = self._runs.get(run_id)
-            if isinstance(run, ModelRun) and run_id not in self._silent:
+            if isinstance(run, ModelRun) and self._tells(run_id, "token"):
                 message = getattr(chunk, "message", None)
                 if message is None:
                     run.delta(str(token))
@@ -306,10 +319,8 @@ class TidingsCallbackHandler(_Base):
     def on_stream_event(self, event: Any, *, run_id: UUID, **told: Any) -> None:
         """Publish the next piece of a stream of content blocks."""
         try:
-            if event.get("event") != "content-block-delta" or run_id in self._silent:
-                return
             run, delta = self._runs.get(run_id), event.get("delta") or {}
-            if isinstance(run, ModelRun):
+            if isinstance(run, ModelRun) and self._tells(run_id, "event"):
                 if delta.get("type") == "text-delta":
                     run.delta(delta.get("text") or "")
                 elif delta.get("type") == "reasoning-delta":
@@ -318,11 +329,16 @@ class TidingsCallbackHandler(_Base):
             self.job._fault("on_stream_event")
         self._stop_if_asked()
 
+    def _tells(self, run_id: UUID, way: str) -> bool:
+        """Say whether tokens that come this way are told: a model may tell each both ways."""
+        return self._source.setdefault(run_id, way) == way and run_id not in self._silent
+
     def on_llm_end(self, response: Any, *, run_id: UUID, **told: Any) -> None:
         """End a call of a model with its answer, tokens, and the tools it asks for."""
         try:
             run = self._end(run_id)
             self._silent.discard(run_id)
+            self._source.pop(run_id, None)
             if not isinstance(run, ModelRun):
                 return
             text = ""
@@ -355,6 +371,7 @@ class TidingsCallbackHandler(_Base):
         try:
             run = self._end(run_id)
             self._silent.discard(run_id)
+            self._source.pop(run_id, None)
             if isinstance(run, ModelRun):
                 run.end(error=error)
         except Exception:
@@ -489,14 +506,14 @@ class TidingsCallbackHandler(_Base):
         return run
 
     def _stop_if_asked(self) -> None:
-        if self._raise and self.job.cancelled:
+        if self._raise and self.job.should_stop:
             self.job.raise_if_cancelled()
 
     def _refuse(self, told: Mapping[str, Any], run_id: UUID) -> None:
         """Let nothing more begin; a root that would begin ends the job."""
         try:
             self.job.raise_if_cancelled()
-        except StopRequested as asked:
+        except (StopRequested, FencedError) as asked:
             if told.get("parent_run_id") is None:
                 self.job.phase(str(told.get("name") or ""), kind="graph", run_id=str(run_id)).end(error=asked)
             raise
@@ -519,6 +536,13 @@ def _namespace(told: Any) -> list[str]:
     if not isinstance(told, str) or not told:
         return []
     return [part.partition(":")[0] for part in told.split("|")]
+
+
+def _is_task(name: str, about: Mapping[str, Any]) -> bool:
+    """Say whether that is a task of the functional API, which has no step of its own."""
+    path = about.get("langgraph_path")
+    called = isinstance(path, tuple) and len(path) > 1 and path[0] == "__pregel_push" and path[-1] is True
+    return called and about.get("langgraph_node") == name
 
 
 def _answer(inputs: Any) -> object:

@@ -97,8 +97,8 @@ func (s sink) scope(scope Scope, m *Measures) {
 		s.counter(droppedDesc, float64(m.Dropped))
 	case ByName:
 		s.counter(createdDesc, float64(m.Created), v)
-		s.counter(endedDesc, float64(m.Completed), v, "completed")
-		s.counter(endedDesc, float64(m.Failed), v, "failed")
+		s.counter(endedDesc, float64(m.Completed+m.CompletedBack), v, "completed")
+		s.counter(endedDesc, float64(m.Failed+m.FailedBack), v, "failed")
 		s.counter(endedDesc, float64(m.Cancelled), v, "cancelled")
 		s.counter(errorsDesc, float64(m.Errors), v)
 		s.histogram(durationDesc, m.Duration, v)

@@ -8,15 +8,16 @@ import (
 
 // count lets fn change the measures of every scope that the job is in.
 func (f *Fold) count(j *live, at int64, fn func(*Measures)) {
-	f.countIn(All, at, fn)
-	f.countIn(Scope{ByName, j.Job.Name}, at, fn)
-	for _, key := range sortedKeys(j.Job.Labels) {
-		f.countIn(Scope{ByLabel, key + "=" + j.Job.Labels[key]}, at, fn)
-	}
+	f.each(j, func(s *series) { s.count(at, f.now, fn) })
 }
 
-func (f *Fold) countIn(scope Scope, at int64, fn func(*Measures)) {
-	f.seriesOf(scope).count(at, f.now, fn)
+// each calls fn with the series of every scope that the job is in.
+func (f *Fold) each(j *live, fn func(*series)) {
+	fn(f.seriesOf(All))
+	fn(f.seriesOf(Scope{ByName, j.Job.Name}))
+	for _, key := range sortedKeys(j.Job.Labels) {
+		fn(f.seriesOf(Scope{ByLabel, key + "=" + j.Job.Labels[key]}))
+	}
 }
 
 // seriesOf finds or makes the series of a scope. If there are too many of its
@@ -168,7 +169,7 @@ func (f *Fold) countTool(j *live, e *tidings.Event, facts *Facts, at int64, name
 		}
 	}
 	f.count(j, at, fn)
-	f.countIn(Scope{ByTool, name}, at, fn)
+	f.seriesOf(Scope{ByTool, name}).count(at, f.now, fn)
 }
 
 func (f *Fold) countModel(j *live, facts *Facts, at int64, name string, took *int64, failed bool) {
@@ -189,7 +190,7 @@ func (f *Fold) countModel(j *live, facts *Facts, at int64, name string, took *in
 		}
 	}
 	f.count(j, at, fn)
-	f.countIn(Scope{ByModel, name}, at, fn)
+	f.seriesOf(Scope{ByModel, name}).count(at, f.now, fn)
 }
 
 // countOutcome counts the end of a job, and takes it back if the job goes on
@@ -201,7 +202,7 @@ func (f *Fold) countOutcome(j *live, at int64, out *Folded) {
 		return
 	}
 	if j.Ended != nil {
-		f.outcome(j, -1)
+		f.takeBack(j)
 		j.Ended = nil
 	}
 	if !now.Ended() {
@@ -209,24 +210,37 @@ func (f *Fold) countOutcome(j *live, at int64, out *Folded) {
 	}
 	out.Ended = true
 	j.Ended = &outcome{Status: now, At: at, Duration: max(at-j.Started, 0)}
-	f.outcome(j, +1)
+	f.count(j, at, func(m *Measures) {
+		m.countEnd(now, 1)
+		observe(&m.Duration, j.Ended.Duration)
+	})
 }
 
-func (f *Fold) outcome(j *live, n int64) {
+func (m *Measures) countEnd(s tidings.Status, n int64) {
+	switch s {
+	case tidings.StatusCompleted:
+		m.Completed += n
+	case tidings.StatusFailed:
+		m.Failed += n
+	case tidings.StatusCancelled:
+		m.Cancelled += n
+	}
+}
+
+// takeBack undoes the job's end in what is kept by time. Of the total, Prometheus
+// expects that it never goes down, so what was taken back is counted there.
+func (f *Fold) takeBack(j *live) {
 	o := j.Ended
-	f.count(j, o.At, func(m *Measures) {
-		switch o.Status {
-		case tidings.StatusCompleted:
-			m.Completed += n
-		case tidings.StatusFailed:
-			m.Failed += n
-		case tidings.StatusCancelled:
-			m.Cancelled += n
-		}
-		if n > 0 {
-			observe(&m.Duration, o.Duration)
-		} else if m.Duration != nil {
+	f.each(j, func(s *series) {
+		s.countKept(o.At, f.now, func(m *Measures) {
+			m.countEnd(o.Status, -1)
 			m.Duration.remove(float64(o.Duration))
+		})
+		s.Total.countEnd(o.Status, -1)
+		if o.Status == tidings.StatusFailed {
+			s.Total.FailedBack++
+		} else {
+			s.Total.CompletedBack++
 		}
 	})
 }

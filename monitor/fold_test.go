@@ -76,6 +76,9 @@ func TestFailureIsTakenBack(t *testing.T) {
 	if w := day(f, All); w.Failed != 0 || w.Completed != 1 || w.Ended() != 1 {
 		t.Errorf("%+v", w.Measures)
 	}
+	if m := f.Total(All); m.Ended() != 1 || m.FailedBack != 1 || m.Duration.Count() != 2 {
+		t.Errorf("in total: %+v", m)
+	}
 }
 
 // Some publishers tell of a failed call twice, others by an error event alone.

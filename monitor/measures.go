@@ -17,6 +17,10 @@ type Measures struct {
 	Errors    int64 `json:"errors,omitempty"`  // occurrences in error groups
 	Dropped   int64 `json:"dropped,omitempty"` // events that publishers say they dropped
 
+	// Jobs that ended so and went on after all; of totals only.
+	CompletedBack int64 `json:"completed_back,omitempty"`
+	FailedBack    int64 `json:"failed_back,omitempty"`
+
 	ToolCalls   int64              `json:"tool_calls,omitempty"` // that ended
 	ToolErrors  int64              `json:"tool_errors,omitempty"`
 	ModelCalls  int64              `json:"model_calls,omitempty"` // that ended
@@ -42,6 +46,8 @@ func (m *Measures) add(other *Measures) {
 	m.Completed += other.Completed
 	m.Failed += other.Failed
 	m.Cancelled += other.Cancelled
+	m.CompletedBack += other.CompletedBack
+	m.FailedBack += other.FailedBack
 	m.Retried += other.Retried
 	m.Events += other.Events
 	m.Errors += other.Errors

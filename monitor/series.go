@@ -31,6 +31,10 @@ type bucket struct {
 // and the total.
 func (s *series) count(at, now int64, fn func(*Measures)) {
 	fn(&s.Total)
+	s.countKept(at, now, fn)
+}
+
+func (s *series) countKept(at, now int64, fn func(*Measures)) {
 	if m := bucketAt(&s.Fine, at, now, Fine, FineKept); m != nil {
 		fn(m)
 	}

@@ -47,6 +47,9 @@ func (s *Sketch) Add(v float64) { s.add(binOf(v), 1) }
 
 // remove takes back a value that was added.
 func (s *Sketch) remove(v float64) {
+	if s == nil {
+		return
+	}
 	if at, ok := slices.BinarySearch(s.Bins, binOf(v)); ok && s.Counts[at] > 0 {
 		s.Counts[at]--
 	}

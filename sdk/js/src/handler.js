@@ -98,7 +98,7 @@ export class Handler {
     this.outbox = publisher.open(jobId, { producerId: options.producerId, epoch: options.epoch, logger: options.logger });
     this.log = this.outbox.log;
     const bad = badJobId(jobId);
-    if (bad) this.outbox.refuse(new Error(`${bad}; the job runs unobserved`));
+    if (bad) this.outbox.unobserved(bad);
     this.follow(options.signal);
     this.guard("start", () => this.begun(options));
   }

@@ -135,6 +135,17 @@ export class Outbox {
     this.progress();
   }
 
+  /**
+   * The job can't be told of: what is put is counted and goes nowhere. The agent
+   * is not to notice, so the signal does not end.
+   * @param {string} reason
+   */
+  unobserved(reason) {
+    this.log.error(`tidings: job ${this.jobId} runs unobserved: ${reason}`);
+    this.queue.refuse(new Error(reason));
+    this.finish();
+  }
+
   // --- sending ---------------------------------------------------------------
 
   async run() {

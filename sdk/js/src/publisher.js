@@ -68,7 +68,7 @@ export class HTTPPublisher {
       epoch: options.epoch ?? 0,
       logger: options.logger ?? this.settings.logger,
     });
-    if (this.closed) outbox.refuse(new Error("the publisher was closed before the job was started"));
+    if (this.closed) outbox.unobserved("the publisher was closed before");
     this.outboxes.add(outbox);
     void outbox.finished.then(() => this.forget(outbox));
     return outbox;

@@ -171,6 +171,7 @@ describe("a job", () => {
       const job = start(id, publisher);
       job.phase("work").end();
       job.end();
+      assert.equal(job.signal.aborted, false, "the agent does not notice");
       assert.equal(await job.close(), false);
     }
   });

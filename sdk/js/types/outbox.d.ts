@@ -101,6 +101,12 @@ export declare class Outbox {
      * @param {Error} reason
      */
     refuse(reason: Error): void;
+    /**
+     * The job can't be told of: what is put is counted and goes nowhere. The agent
+     * is not to notice, so the signal does not end.
+     * @param {string} reason
+     */
+    unobserved(reason: string): void;
     run(): Promise<void>;
     dueIn(): number;
     /** @param {number} ms */

@@ -320,7 +320,7 @@ def test_a_breakpoint_is_an_interrupt(publisher: MemoryPublisher) -> None:
     graph = chain_of(_other, checkpointer=InMemorySaver(), interrupt_before=["_other"])
     handler = TidingsCallbackHandler("job", publisher)
     graph.invoke({"items": []}, config(handler))
-    assert told(publisher, handler).splitlines()[-1] == "  phase_update LangGraph interrupted kind=graph asks=[None]"
+    assert told(publisher, handler).splitlines()[-1] == "  phase_update LangGraph interrupted kind=graph asks=[{'status': 'interrupt_before'}]"
     graph.invoke(None, config(handler))
     lines = told(publisher, handler).splitlines()
     assert lines[3] == "  phase_update LangGraph resumed kind=graph"
@@ -630,13 +630,17 @@ def test_a_model_call_alone_does_not_end_the_job(publisher: MemoryPublisher) -> 
     assert told(publisher, handler).splitlines()[-1] == "done output=both"
 
 
-def test_plain_chains_are_one_root(publisher: MemoryPublisher) -> None:
+def test_plain_chains_tell_their_steps(publisher: MemoryPublisher) -> None:
     handler = TidingsCallbackHandler("job", publisher)
-    chain = RunnableLambda(lambda x: x + 1) | RunnableLambda(lambda x: x * 2)
+    chain = RunnableLambda(lambda x: x + 1, name="add") | RunnableLambda(lambda x: x * 2, name="double")
     assert chain.invoke(1, config(handler)) == 4
     assert told(publisher, handler) == (
         "phase_update job started\n"
         "  phase_update RunnableSequence started kind=chain input=1\n"
+        "    phase_update add started kind=chain input=1\n"
+        "    phase_update add completed kind=chain output=2\n"
+        "    phase_update double started kind=chain input=2\n"
+        "    phase_update double completed kind=chain output=4\n"
         "  phase_update RunnableSequence completed kind=chain output=4\n"
         "done output=4\n"
     )

@@ -175,8 +175,9 @@ class TidingsCallbackHandler(_Base):
         answer: object = MISSING
         ns: list[str] = []
         step = attempt = 0
+        graph = _is_graph(name, about)
         if parent is None:
-            if about.get("ls_integration") == "langgraph" or name == "LangGraph":
+            if graph:
                 kind = "graph"
                 answer = _answer(inputs)
                 resumed = answer is not MISSING or inputs is None
@@ -187,9 +188,11 @@ class TidingsCallbackHandler(_Base):
             step = about.get("langgraph_step") or 0
             attempt = self._attempt(told["parent_run_id"], about.get("langgraph_checkpoint_ns"))
             given = inputs if self._node_inputs else MISSING
-        else:
+        elif parent._in_graph:
             hidden = True  # a router, or the graph within a node
-        self._runs[run_id] = self.job.phase(
+        elif graph:
+            kind = "graph"
+        run = self._runs[run_id] = self.job.phase(
             str(name),
             kind=kind,
             input=MISSING if resumed else given,
@@ -202,6 +205,7 @@ class TidingsCallbackHandler(_Base):
             resumed=resumed,
             value=answer,
         )
+        run._in_graph = graph or (parent is not None and parent._in_graph)
 
     def _attempt(self, parent: UUID, task: Any) -> int:
         """Count the tries of a task of a graph; 0: it is the first."""
@@ -249,6 +253,8 @@ class TidingsCallbackHandler(_Base):
         elif "ParentCommand" in names and error.args:
             command = error.args[0]
             goto = getattr(command, "goto", None)
+            if isinstance(goto, (list, tuple)) and len(goto) == 1:
+                goto = goto[0]
             if getattr(command, "graph", None) == "__parent__" and isinstance(goto, str) and goto:
                 run.custom("handoff", {"to": goto})
         return True
@@ -259,7 +265,7 @@ class TidingsCallbackHandler(_Base):
             run = self._runs.get(event.run_id)
             if run is not None and run._waiting == 0:
                 questions = tuple(event.interrupts)
-                run.interrupt(_question(questions) if questions else MISSING)
+                run.interrupt(_question(questions) if questions else {"status": event.status})
         except Exception:
             self.job._fault("on_interrupt")
 
@@ -386,14 +392,16 @@ class TidingsCallbackHandler(_Base):
             name = str(_name(serialized) or told.get("name") or "")
             given = told.get("inputs")
             call_id = told.get("tool_call_id") or self._recall(name, given)
-            self._runs[run_id] = self.job.tool(
+            parent = self._run(told.get("parent_run_id"))
+            run = self._runs[run_id] = self.job.tool(
                 name,
                 str(call_id or ""),
                 input_str if given is None else given,
                 run_id=str(run_id),
-                parent=self._run(told.get("parent_run_id")),
+                parent=parent,
                 hidden=_HIDDEN in (told.get("tags") or ()),
             )
+            run._in_graph = parent is not None and parent._in_graph
         except Exception:
             self.job._fault("on_tool_start")
 
@@ -536,6 +544,11 @@ def _namespace(told: Any) -> list[str]:
     if not isinstance(told, str) or not told:
         return []
     return [part.partition(":")[0] for part in told.split("|")]
+
+
+def _is_graph(name: str, about: Mapping[str, Any]) -> bool:
+    """Say whether that is a graph itself: what is in it names its node."""
+    return name == "LangGraph" or (about.get("ls_integration") == "langgraph" and "langgraph_node" not in about)
 
 
 def _is_task(name: str, about: Mapping[str, Any]) -> bool:

@@ -80,7 +80,7 @@ class _Run:
     """
 
     __slots__ = (
-        "_began", "_ended", "_hidden", "_interrupted", "_job", "_leaf", "_name", "_output",
+        "_began", "_ended", "_hidden", "_in_graph", "_interrupted", "_job", "_leaf", "_name", "_output",
         "_parent", "_place", "_token", "_tree", "_waiting", "id",
     )  # fmt: skip
 
@@ -106,6 +106,7 @@ class _Run:
         self._began = job._clock.now()
         self._ended = False
         self._interrupted = False
+        self._in_graph = False  # for adapters: it is a graph, or lies in one
         self._waiting = 0  # runs that wait for input: itself and those beneath
         self._output: Snapshot | None = None
         self._token: Token[_Run | None] | None = None

@@ -115,6 +115,7 @@ func (h *Handler) Interrupt(value any) {
 	}
 	defer h.guard("Interrupt")
 	v := h.field(TypePhaseUpdate, "value", value)
+	h.wait(true)
 	o := newObject(v.room()+128).str("phase", "job").str("status", "interrupted")
 	h.emit(TypePhaseUpdate, v.close(appendInterrupt(o, "job", v)))
 }
@@ -126,6 +127,7 @@ func (h *Handler) Resume(value any) {
 	}
 	defer h.guard("Resume")
 	v := h.field(TypePhaseUpdate, "value", value)
+	h.wait(false)
 	o := newObject(v.room()+128).str("phase", "job").str("status", "resumed")
 	h.emit(TypePhaseUpdate, v.close(v.add(o)))
 }

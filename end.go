@@ -9,13 +9,17 @@ import (
 
 // End ends the job: done with output if err is nil, cancelled if err says that
 // work was broken off and the job was asked to stop, and a fatal error
-// otherwise. What comes afterwards is dropped and counted. End does not wait:
+// otherwise. With [ErrInterrupted] it leaves the job waiting instead. What comes afterwards is dropped and counted. End does not wait:
 // [Handler.Close] does.
 func (h *Handler) End(output any, err error) {
 	if h == nil {
 		return
 	}
 	defer h.guard("End")
+	if isError(err, ErrInterrupted) {
+		h.pause()
+		return
+	}
 	f := field{name: "output"}
 	if err == nil {
 		f = h.field(TypeDone, "output", output)
@@ -153,8 +157,8 @@ func (h *Handler) automaticEnd() {
 	}
 }
 
-// Run calls fn as the job: it ends the job with what fn returns, also if fn
-// panics, in which case the panic goes on, and waits up to 10 s until
+// Run calls fn as the job: it ends the job with what fn returns, as
+// [Handler.End] does, also if fn panics, in which case the panic goes on, and waits up to 10 s until
 // everything is stored. fn gets a context that ends when the job is asked to
 // stop. It returns fn's error, or else that of Close.
 func (h *Handler) Run(ctx context.Context, fn func(ctx context.Context) (any, error)) error {

@@ -299,8 +299,8 @@ func (r *Run) StatePatch(patch any) {
 	r.h.state(r.visible(), "patch", patch)
 }
 
-// End ends the run: completed, or failed with err. The second End of a run does
-// nothing. An error that was reported by a run beneath is referred to by
+// End ends the run: completed, or failed with err, or interrupted if err is
+// [ErrInterrupted]. The second End of a run does nothing. An error that was reported by a run beneath is referred to by
 // cause_run_id instead of being told again.
 func (r *Run) End(err error) {
 	if r == nil {
@@ -312,6 +312,9 @@ func (r *Run) End(err error) {
 		return
 	}
 	defer r.h.settle(r) // also if what follows panics
+	if e.status != "failed" {
+		err = nil
+	}
 	if e.status != "" && !r.hidden {
 		r.h.emit(TypePhaseUpdate, r.ending(e, err))
 	}

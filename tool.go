@@ -15,9 +15,9 @@ type ToolRun struct {
 	callID string
 }
 
-// errGoexit is how a tool ends that stops its goroutine, as a test's FailNow
+// errGoexit is how work ends that stops its goroutine, as a test's FailNow
 // does.
-var errGoexit = errors.New("the tool ended its goroutine without returning")
+var errGoexit = errors.New("it ended its goroutine without returning")
 
 // Tool calls fn, a tool that the model asked for by callID (empty: the run's
 // ID), and publishes the call and its result. fn's context holds the call as
@@ -85,7 +85,7 @@ func (t *ToolRun) Run() *Run {
 }
 
 // End publishes the result of the call: its output, or an error, which does not
-// fail the job. The second End of a call does nothing.
+// fail the job, or none yet if err is [ErrInterrupted]. The second End of a call does nothing.
 func (t *ToolRun) End(output any, err error) {
 	if t == nil {
 		return
@@ -99,7 +99,7 @@ func (t *ToolRun) End(output any, err error) {
 		return
 	}
 	defer h.settle(&t.run)
-	if t.run.hidden || e.status == "" { // the tool waits for input
+	if t.run.hidden || e.status == "" || err != nil && e.status != "failed" { // the tool waits for input
 		return
 	}
 	f := h.explain(TypeToolResult, err, &t.run)

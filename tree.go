@@ -12,6 +12,7 @@ type tree struct {
 	open      int  // runs and streams that have not ended
 	roots     int  // of them the roots
 	suspended bool // the last root ended while input was waited for
+	waits     bool // the job as a whole waits for input
 	lastRoot  *Run // the root that ended last, if none has begun since
 	failure   error
 	reported  []report // the errors that were told lately
@@ -70,18 +71,22 @@ func (h *Handler) close(r *Run, err error) (ending, bool) {
 	}
 	r.ended = true
 	e := ending{status: "completed", output: r.output}
+	waits := isError(err, ErrInterrupted)
+	if waits {
+		err = nil
+	}
 	switch {
 	case err != nil:
 		e.status = "failed"
 		h.stopWaiting(r)
 	case r.interrupted:
 		e.status = ""
-	case r.waiting > 0:
+	case r.waiting > 0 || waits:
 		e.status = "interrupted"
 	}
 	if r.isRoot() {
 		h.tree.lastRoot, h.tree.failure = r, err
-		h.tree.suspended = err == nil && r.waiting > 0
+		h.tree.suspended = err == nil && (r.waiting > 0 || waits)
 	}
 	return e, true
 }

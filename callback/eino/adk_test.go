@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/cloudwego/eino/adk"
+	"github.com/cloudwego/eino/adk/prebuilt/supervisor"
 	"github.com/cloudwego/eino/callbacks"
 	"github.com/cloudwego/eino/components/model"
 	"github.com/cloudwego/eino/components/tool"
@@ -297,5 +298,78 @@ func TestRunThatCanNotBeResumedIsTheJobsError(t *testing.T) {
 	}
 	if got := o.outline(t); !strings.HasSuffix(got, "scope=job fatal\n") {
 		t.Errorf("got\n%s", got)
+	}
+}
+
+func TestSupervisor(t *testing.T) {
+	o := observe(t, &eino.Options{NoValues: true})
+	s, err := supervisor.New(t.Context(), &supervisor.Config{
+		Supervisor: agent(t, "boss", scripted(calls("transfer_to_agent", `{"agent_name":"sub"}`), says("all done"))),
+		SubAgents:  []adk.Agent{agent(t, "sub", scripted(says("It is sunny")))},
+	})
+	check(t, err)
+	check(t, o.ask(t, s, adk.RunnerConfig{}))
+	got := o.outline(t)
+	for want, n := range map[string]int{
+		"phase_update started agent boss\n  phase_update started agent boss\n    thought": 1, // Eino's container, and the agent in it
+		"\n  phase_update started agent sub\n    thought":                                 1,
+		"  phase_update completed agent sub\n":                                            1,
+		"  phase_update completed agent boss\n":                                           2, // before and after the other
+		"\nphase_update completed agent boss\ndone completed output=\"all done\"":         1,
+	} {
+		if strings.Count(got, want) != n {
+			t.Errorf("%d of %q, want %d, in\n%s", strings.Count(got, want), want, n, got)
+		}
+	}
+}
+
+func TestAStopEndsAnAgent(t *testing.T) {
+	o := observe(t, nil)
+	never := make(chan struct{})
+	slow := says("It ", "is")
+	slow.gate = never
+	r := adk.NewRunner(t.Context(), adk.RunnerConfig{Agent: agent(t, "slow", scripted(slow)), EnableStreaming: true})
+	events := eino.Observe(t.Context(), o.h, func(ctx context.Context) (*adk.AsyncIterator[*adk.AgentEvent], error) {
+		return r.Query(ctx, "hi", adk.WithCallbacks(o.h)), nil
+	})
+	o.askToStop(t)
+	if _, err := drainEvents(events); !errors.Is(err, context.Canceled) {
+		t.Errorf("the caller got %v", err)
+	}
+	o.outline(t)
+	if s := o.store.Summary("job"); s.Status != tidings.StatusCancelled {
+		t.Errorf("the job is %s", s.Status)
+	}
+}
+
+func TestARunThatPanicsOrGivesNothing(t *testing.T) {
+	o := observe(t, nil)
+	func() {
+		defer func() {
+			if p := recover(); p != "mine" {
+				t.Errorf("recovered %v", p)
+			}
+		}()
+		eino.Observe(t.Context(), o.h, func(context.Context) (*adk.AsyncIterator[*adk.AgentEvent], error) { panic("mine") })
+	}()
+	o.want(t, `error panic error="panic: mine" scope=job fatal`)
+
+	o = observe(t, nil)
+	if _, err := drainEvents(eino.Observe(t.Context(), o.h, func(context.Context) (*adk.AsyncIterator[*adk.AgentEvent], error) { return nil, nil })); err == nil {
+		t.Error("no error")
+	}
+	if got := o.outline(t); !strings.HasSuffix(got, "scope=job fatal\n") {
+		t.Errorf("got\n%s", got)
+	}
+}
+
+func TestObserveWithoutAJob(t *testing.T) {
+	r := adk.NewRunner(t.Context(), adk.RunnerConfig{Agent: agent(t, "a", scripted(says("x")))})
+	last, err := drainEvents(eino.Observe(t.Context(), eino.NewHandler(nil, nil), func(ctx context.Context) (*adk.AsyncIterator[*adk.AgentEvent], error) {
+		return r.Query(ctx, "hi"), nil
+	}))
+	check(t, err)
+	if last == nil || last.Output.MessageOutput.Message.Content != "x" {
+		t.Errorf("the last event is %+v", last)
 	}
 }

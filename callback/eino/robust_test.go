@@ -158,6 +158,14 @@ func TestInputsAreSnapshots(t *testing.T) {
 	}
 }
 
+// askToStop does so as someone else does.
+func (o observed) askToStop(t testing.TB) {
+	data := []byte(`{"reason":"enough","by":"ana"}`)
+	if _, err := o.store.Append(context.WithoutCancel(t.Context()), "job", tidings.Batch{Events: []tidings.Event{{Type: tidings.TypeCancelRequested, Data: data}}}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAStopEndsTheAgentsContextAndTheJobIsCancelled(t *testing.T) {
 	o := observe(t, nil)
 	begun := make(chan struct{})
@@ -168,8 +176,7 @@ func TestAStopEndsTheAgentsContextAndTheJobIsCancelled(t *testing.T) {
 	})
 	go func() {
 		<-begun
-		data := []byte(`{"reason":"enough","by":"ana"}`)
-		_, _ = o.store.Append(context.WithoutCancel(t.Context()), "job", tidings.Batch{Events: []tidings.Event{{Type: tidings.TypeCancelRequested, Data: data}}})
+		o.askToStop(t)
 	}()
 	err := o.h.Run(t.Context(), func(ctx context.Context) (any, error) { return g.Invoke(ctx, "x", compose.WithCallbacks(o.h)) })
 	if !errors.Is(err, context.Canceled) {
@@ -282,6 +289,37 @@ func TestManyRunsAtOnce(t *testing.T) {
 		if strings.Count(got, want) != n {
 			t.Errorf("%d of %q, want %d", strings.Count(got, want), want, n)
 		}
+	}
+}
+
+func TestTwoJobsAtOnce(t *testing.T) {
+	global := eino.NewHandler(nil, nil)
+	var jobs [2]observed
+	var all sync.WaitGroup
+	for i := range jobs {
+		jobs[i] = observe(t, nil)
+		for range 8 {
+			all.Go(func() {
+				g := react(t, scripted(calls("get_weather", `{"city":"Oslo"}`), says("a", "b")), weather(t))
+				s, err := g.Stream(eino.WithJob(t.Context(), jobs[i].job), hello(), compose.WithCallbacks(global))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := concat(s); err != nil {
+					t.Error(err)
+				}
+				s.Close()
+			})
+		}
+	}
+	all.Wait()
+	for _, o := range jobs {
+		eventually(t, "every run is told of to its end", func() bool {
+			check(t, o.job.Flush(t.Context()))
+			got := memlog.Outline(o.store.Events("job"))
+			return strings.Count(got, "phase_update completed graph") == 8 && strings.Count(got, "tool_result") == 8 && strings.Count(got, "thought completed") == 16
+		})
 	}
 }
 

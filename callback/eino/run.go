@@ -94,10 +94,7 @@ func Observe[M adk.MessageType](ctx context.Context, h *Handler, start func(ctx 
 	if h.own != nil {
 		ctx, cancel = h.own.joined(ctx)
 	}
-	events, err := start(ctx)
-	if err != nil {
-		events = failed[M](err)
-	}
+	events := started(ctx, cancel, h.own, start)
 	go func() {
 		defer gen.Close()
 		defer cancel()
@@ -108,6 +105,27 @@ func Observe[M adk.MessageType](ctx context.Context, h *Handler, start func(ctx 
 		}
 	}()
 	return out
+}
+
+// started begins the run. A panic is told and goes on.
+func started[M adk.MessageType](ctx context.Context, cancel context.CancelFunc, s *story, start func(ctx context.Context) (*adk.AsyncIterator[*adk.TypedAgentEvent[M]], error)) *adk.AsyncIterator[*adk.TypedAgentEvent[M]] {
+	defer func() {
+		if p := recover(); p != nil {
+			cancel()
+			if s != nil {
+				s.job.End(nil, &tidings.PanicError{Value: p})
+			}
+			panic(p)
+		}
+	}()
+	events, err := start(ctx)
+	if err == nil && events == nil {
+		err = errors.New("the agent's run gave no events; return those of Runner.Run or Query")
+	}
+	if err != nil {
+		return failed[M](err)
+	}
+	return events
 }
 
 func failed[M adk.MessageType](err error) *adk.AsyncIterator[*adk.TypedAgentEvent[M]] {

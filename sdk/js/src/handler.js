@@ -2,6 +2,7 @@ import { Data } from "./data.js";
 import { encode, nothing } from "./encode.js";
 import { cancelRequest, errorKind, isAborted, textOf } from "./errors.js";
 import { badJobId } from "./http.js";
+import { Outbox } from "./outbox.js";
 import { ModelRun, Run, ToolRun, costsJSON, given, interruptJSON, named, usageJSON } from "./runs.js";
 import { byteLength, quote } from "./text.js";
 import { Tree } from "./tree.js";
@@ -47,6 +48,22 @@ const realClock = {
   clearTimeout: (timer) => clearTimeout(timer),
 };
 
+/**
+ * Takes no event.
+ * @type {Publisher}
+ */
+const nowhere = {
+  open(jobId, { logger = console } = {}) {
+    const reject = () => Promise.reject(new Error("there is no publisher"));
+    const outbox = new Outbox({ append: reject, heartbeat: reject, awaitCancel: reject }, jobId, {
+      producerId: "", epoch: 0, queueBytes: 0, coalesceMs: 0, heartbeatMs: -1, leaseMs: 0, tryTimeoutMs: 0, lingerMs: 0, logger,
+    });
+    outbox.queue.refuse(new Error("there is no publisher"));
+    outbox.finish();
+    return outbox;
+  },
+};
+
 /** What an event tells of an error. */
 class Failure {
   /**
@@ -77,7 +94,7 @@ class Failure {
 export class Handler {
   /**
    * @param {string} jobId
-   * @param {Publisher} publisher
+   * @param {Publisher | null | undefined} publisher  none: the job runs unobserved
    * @param {HandlerOptions} [options]
    */
   constructor(jobId, publisher, options = {}) {
@@ -95,7 +112,7 @@ export class Handler {
     this.tree = new Tree();
     /** @type {any} */
     this.timer = undefined;
-    this.outbox = publisher.open(jobId, { producerId: options.producerId, epoch: options.epoch, logger: options.logger });
+    this.outbox = (publisher ?? nowhere).open(jobId, { producerId: options.producerId, epoch: options.epoch, logger: options.logger });
     this.log = this.outbox.log;
     const bad = badJobId(jobId);
     if (bad) this.outbox.unobserved(bad);
@@ -539,7 +556,7 @@ export class Handler {
  * interrupt or a crash, goes on with its log and takes it over from an earlier
  * handler.
  * @param {string} jobId
- * @param {Publisher} publisher
+ * @param {Publisher | null | undefined} publisher  none: the job runs unobserved
  * @param {HandlerOptions} [options]
  */
 export function start(jobId, publisher, options) {

@@ -69,7 +69,7 @@ export class TidingsCallbackHandler {
 
   /**
    * @param {string} jobId
-   * @param {import("./handler.js").Publisher} publisher
+   * @param {import("./handler.js").Publisher | null | undefined} publisher  none: the job runs unobserved
    * @param {CallbackOptions} [options]
    */
   constructor(jobId, publisher, options = {}) {

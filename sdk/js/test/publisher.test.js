@@ -176,6 +176,15 @@ describe("a job", () => {
     }
   });
 
+  test("without a publisher runs unobserved", async () => {
+    const output = await start("nowhere", null).run((job) => job.phase("work", () => 7));
+    assert.equal(output, 7);
+    const handler = new TidingsCallbackHandler("nowhere", undefined);
+    const answer = await agent(new ScriptedModel([{ pieces: ["hi"] }])).invoke({ messages: ["hi"] }, { callbacks: [handler], signal: handler.signal });
+    assert.equal(answer.messages.at(-1).content, "hi");
+    assert.equal(handler.stats().sent, 0);
+  });
+
   test("has a lease while it runs", async () => {
     const publisher = publisherTo(server.url, { heartbeatMs: 20, leaseMs: 5_000 });
     const job = start(newJob("lease"), publisher);

@@ -1,4 +1,5 @@
 import { Data } from "./data.js";
+import { Outbox } from "./outbox.js";
 import { ModelRun, Run, ToolRun } from "./runs.js";
 import { Tree } from "./tree.js";
 export type Encoded = import("./encode.js").Encoded;
@@ -96,14 +97,14 @@ export declare class Handler {
     tree: Tree;
     /** @type {any} */
     timer: any;
-    outbox: import("./outbox.js").Outbox;
+    outbox: Outbox;
     log: import("./outbox.js").Logger;
     /**
      * @param {string} jobId
-     * @param {Publisher} publisher
+     * @param {Publisher | null | undefined} publisher  none: the job runs unobserved
      * @param {HandlerOptions} [options]
      */
-    constructor(jobId: string, publisher: Publisher, options?: HandlerOptions);
+    constructor(jobId: string, publisher: Publisher | null | undefined, options?: HandlerOptions);
     /**
      * Ends when the job is asked to stop, when another handler takes it over or has
      * ended it, and at close. Whoever asks for it hears of a request to stop at once,
@@ -337,8 +338,8 @@ export declare class Handler {
  * interrupt or a crash, goes on with its log and takes it over from an earlier
  * handler.
  * @param {string} jobId
- * @param {Publisher} publisher
+ * @param {Publisher | null | undefined} publisher  none: the job runs unobserved
  * @param {HandlerOptions} [options]
  */
-export declare function start(jobId: string, publisher: Publisher, options?: HandlerOptions): Handler;
+export declare function start(jobId: string, publisher: Publisher | null | undefined, options?: HandlerOptions): Handler;
 export {};

@@ -57,10 +57,10 @@ export declare class TidingsCallbackHandler {
     lc_kwargs: any;
     /**
      * @param {string} jobId
-     * @param {import("./handler.js").Publisher} publisher
+     * @param {import("./handler.js").Publisher | null | undefined} publisher  none: the job runs unobserved
      * @param {CallbackOptions} [options]
      */
-    constructor(jobId: string, publisher: import("./handler.js").Publisher, options?: CallbackOptions);
+    constructor(jobId: string, publisher: import("./handler.js").Publisher | null | undefined, options?: CallbackOptions);
     get jobId(): string;
     /** Ends when the job is asked to stop. Pass it as `signal` to invoke or stream. */
     get signal(): AbortSignal;

@@ -68,7 +68,8 @@ type feed struct {
 
 	// Of Next alone.
 	at   feedCursor
-	turn int // the partition to begin with
+	turn int  // the partition to begin with
+	long bool // the stretches that were read last are long
 }
 
 // Feed implements [tidings.Store].
@@ -202,7 +203,18 @@ func (f *feed) signal() {
 const (
 	feedEntries = 64      // read at once
 	feedEvents  = maxStep // of the first of them at once; of the others firstStep
+	// Where one entry stands for many events, what is read of those behind one
+	// that was not read to its end would be for nothing: fewer are read, and more
+	// of each.
+	feedLong = 4
 )
+
+func (f *feed) entriesAtOnce() int {
+	if f.long {
+		return feedLong
+	}
+	return feedEntries
+}
 
 // feedEntry is one entry of the feed.
 type feedEntry struct {
@@ -214,7 +226,8 @@ type feedEntry struct {
 }
 
 func (f *feed) readPartition(ctx context.Context, n int) (changes []tidings.Change, more bool, err error) {
-	entries, err := f.entries(ctx, n)
+	asked := f.entriesAtOnce()
+	entries, err := f.entries(ctx, n, asked)
 	if err != nil || len(entries) == 0 {
 		return nil, false, err
 	}
@@ -236,15 +249,15 @@ func (f *feed) readPartition(ctx context.Context, n int) (changes []tidings.Chan
 			changes = append(changes, tidings.Change{Cursor: f.at.String(), Event: tidings.Event{JobID: entry.jobID}, Deleted: true})
 		}
 	}
-	return changes, len(entries) >= feedEntries, nil
+	return changes, len(entries) >= asked, nil
 }
 
 // entries reads on in a partition, beginning at the place itself: if its entry
 // is gone, so may be others behind it.
-func (f *feed) entries(ctx context.Context, n int) ([]feedEntry, error) {
+func (f *feed) entries(ctx context.Context, n, asked int) ([]feedEntry, error) {
 	at := f.at[n]
 	rows, err := f.s.do(ctx, f.s.client.B().Xrange().Key(f.s.keys.feed(n)).
-		Start(at.entry.String()).End("+").Count(feedEntries+1).Build()).AsXRange()
+		Start(at.entry.String()).End("+").Count(int64(asked)+1).Build()).AsXRange()
 	if err != nil {
 		return nil, err
 	}
@@ -302,11 +315,12 @@ func (f *feed) logs(ctx context.Context, entries []feedEntry) ([]stretch, error)
 	commands := make([]rueidis.Completed, 0, 2*len(entries))
 	for i, e := range entries {
 		commands = append(commands,
-			b.Xrange().Key(f.s.keys.stream(e.jobID)).Start(e.after.Next().String()).End(e.to.String()).Count(feedCount(i)).Build(),
+			b.Xrange().Key(f.s.keys.stream(e.jobID)).Start(e.after.Next().String()).End(e.to.String()).Count(f.eventsOf(i)).Build(),
 			b.Hget().Key(f.s.keys.meta(e.jobID)).Field("inc").Build())
 	}
 	replies := f.s.doMulti(ctx, commands...)
 	out := make([]stretch, len(entries))
+	long := false
 	for i, e := range entries {
 		out[i].whole = true
 		if e.deleted || e.to.Compare(e.after) <= 0 {
@@ -322,15 +336,20 @@ func (f *feed) logs(ctx context.Context, entries []feedEntry) ([]stretch, error)
 		if out[i].events, err = parseEntries(e.jobID, replies[2*i]); err != nil {
 			return nil, err
 		}
-		if got := out[i].events; int64(len(got)) == feedCount(i) {
-			out[i].whole = got[len(got)-1].ID == e.to
+		got := out[i].events
+		long = long || len(got) >= firstStep
+		if int64(len(got)) == f.eventsOf(i) && got[len(got)-1].ID != e.to {
+			out[i].whole = false
+			break // what lies behind is read again
 		}
 	}
+	f.long = long
 	return out, nil
 }
 
-func feedCount(entry int) int64 {
-	if entry == 0 {
+// eventsOf is how many events are read of an entry at once.
+func (f *feed) eventsOf(entry int) int64 {
+	if entry == 0 || f.long {
 		return feedEvents
 	}
 	return firstStep

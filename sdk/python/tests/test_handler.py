@@ -6,7 +6,9 @@ import asyncio
 import contextvars
 import gc
 import logging
+import random
 import threading
+import uuid
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +17,7 @@ import pytest
 from conftest import wait_for
 from outline import outline
 
-from tidings.handler import Handler, StopRequested, start
+from tidings.handler import Handler, StopRequested, new_id, start
 from tidings.memory import MemoryPublisher
 from tidings.runs import REASONING
 
@@ -302,6 +304,16 @@ def test_bad_arguments_never_raise(publisher: MemoryPublisher, caplog: pytest.Lo
         job.error(bad)
     job.end()
     assert publisher.events("job")[-1].type == "done"
+
+
+def test_ids_are_unique_sorted_by_time_and_uuids() -> None:
+    random.seed(1)
+    ids = [new_id() for _ in range(10_000)]
+    random.seed(1)
+    ids += [new_id() for _ in range(10_000)]
+    assert len(set(ids)) == len(ids)
+    assert [i[:13] for i in ids] == sorted(i[:13] for i in ids)
+    assert {(uuid.UUID(i).version, uuid.UUID(i).variant) for i in ids} == {(7, uuid.RFC_4122)}
 
 
 def test_a_handler_without_a_publisher_runs_unobserved() -> None:

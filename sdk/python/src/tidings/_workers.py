@@ -8,9 +8,15 @@ import logging
 import sys
 import threading
 import time
-from typing import Protocol
+from typing import Final, Protocol
 
 log = logging.getLogger("tidings")
+
+
+_HOT: Final = 0.05
+_PAUSE: Final = 0.002
+"""Work that was asked for in the last 50 ms is looked at every 2 ms: waking a
+thread would cost who asks for it more than all else that he does."""
 
 
 class Work(Protocol):
@@ -18,6 +24,7 @@ class Work(Protocol):
 
     due: float | None
     busy: bool
+    woken: float
 
     def step(self) -> float | None:
         """Do what is due, and say when to come again by the monotonic clock."""
@@ -40,8 +47,9 @@ class Workers:
         self._closed = False
 
     def wake(self, work: Work, at: float) -> None:
-        """Have it called at that time at the latest. Costs little if it will be anyway."""
-        if work.due is not None and work.due <= at:
+        """Have it called at about that time at the latest. Costs little if it will be anyway."""
+        work.woken = at
+        if work.due is not None and work.due <= at + _PAUSE:
             return
         with self._changed:
             if work.due is not None and work.due <= at:
@@ -89,7 +97,9 @@ class Workers:
             again = time.monotonic() + 1
         with self._changed:
             work.busy = False
-            wanted = [at for at in (again, work.due) if at is not None]
+            now = time.monotonic()
+            hot = now + _PAUSE if now - work.woken < _HOT else None
+            wanted = [at for at in (again, work.due, hot) if at is not None]
             work.due = min(wanted) if wanted else None
             if work.due is not None:
                 self._push(work, work.due)

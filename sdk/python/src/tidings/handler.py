@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import random
 import threading
 import time
 import weakref
@@ -51,13 +52,14 @@ class Clock:
         return timer
 
 
+_random: Final = random.Random()  # of our own: a program may seed that of all
+
+
 def new_id() -> str:
     """Give a new UUIDv7: unique, and sorted by time."""
-    number = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
-    number = number & ~(0xF << 76) | 7 << 76
-    number = number & ~(3 << 62) | 2 << 62
-    text = f"{number:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    when, bits = f"{time.time_ns() // 1_000_000:012x}", _random.getrandbits(76)
+    rest = f"{bits:019x}"
+    return f"{when[:8]}-{when[8:]}-7{rest[:3]}-{'89ab'[bits & 3]}{rest[3:6]}-{rest[6:18]}"
 
 
 _MAX_REPORTS: Final = 64  # told errors that are remembered; one climbs a few levels
@@ -847,7 +849,8 @@ _handlers: weakref.WeakSet[Handler] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    """Free the locks that other threads of the parent held."""
+    """Free the locks that other threads of the parent held, and make IDs of our own."""
+    _random.seed()
     for handler in list(_handlers):
         handler._lock = threading.RLock()
 

@@ -44,7 +44,7 @@ log = logging.getLogger("tidings")
 
 _HIDDEN: Final = "langsmith:hidden"
 _SILENT: Final = frozenset({"nostream", "langsmith:nostream"})
-_MAX_ENDED: Final = 1_000  # ended runs that are remembered, for children that come late
+_MAX_ENDED: Final = 256  # ended runs that are remembered, for children that come late
 _MAX_ASKED: Final = 256  # tool calls of models that are remembered until they are called
 
 

@@ -1,81 +1,146 @@
 package openai
 
 import (
+	"bytes"
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"slices"
-
-	"github.com/openai/openai-go/v3"
-	"github.com/openai/openai-go/v3/packages/ssestream"
+	"strings"
+	"sync"
 
 	"tidings"
 )
 
-// call is one call of a model, as it comes in.
+// call is one call of a model, as it comes in. The SDK may close the answer
+// while it is read.
 type call struct {
-	model    *tidings.ModelRun
-	tools    []toolCall
-	text     string // the whole answer, if the provider told it
-	finished bool   // the model has said its last word
-	failure  error  // told within the stream
-	ended    bool
-	leave    func() bool // takes back what is to happen when the context ends
+	model *tidings.ModelRun
+	chat  bool        // of Chat Completions, else of Responses
+	leave func() bool // takes back what is to happen when the context ends
+
+	mu     sync.Mutex
+	tools  []toolCall
+	text   string // the whole answer, if it came as a whole
+	last   bool   // the model has said its last word
+	broken error  // told in the answer
+	ended  bool
 }
 
 // toolCall is a tool that the model asks for.
 type toolCall struct {
-	index     int64
+	index     int
 	id, name  string
 	arguments []byte
 }
 
-// begin starts a call. One whose stream is read by nobody any more ends with
-// ctx.
-func begin(ctx context.Context, job *tidings.Handler, model string) (context.Context, *call) {
-	inner, m := job.ModelWith(ctx, tidings.RunInfo{Name: model}, model, "")
-	c := &call{model: m}
-	c.leave = context.AfterFunc(ctx, func() { m.End("", context.Cause(ctx)) })
-	return inner, c
+// event takes in an event of a stream.
+func (c *call) event(data []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("[DONE]")) {
+		c.finish(nil)
+		return
+	}
+	var err error
+	if c.chat {
+		var chunk completion
+		if err = json.Unmarshal(data, &chunk); err == nil {
+			c.chunk(&chunk)
+		}
+	} else {
+		var e responseEvent
+		if err = json.Unmarshal(data, &e); err == nil {
+			c.responseEvent(&e)
+		}
+	}
+	c.broken = cmp.Or(c.broken, err)
+}
+
+// message takes in an answer that came as a whole.
+func (c *call) message(data []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended {
+		return
+	}
+	if c.chat {
+		var whole completion
+		if c.broken = json.Unmarshal(data, &whole); c.broken == nil {
+			c.completion(&whole)
+			c.finish(nil)
+		}
+		return
+	}
+	var whole response
+	if c.broken = json.Unmarshal(data, &whole); c.broken == nil {
+		c.response(&whole)
+	}
+}
+
+// refused takes in an answer of the API that is an error. Its text is that of
+// the SDK's error, which keeps the API's own from logs.
+func (c *call) refused(status int, data []byte) {
+	var e struct{ Error apiError }
+	_ = json.Unmarshal(data, &e) // of another form: it has no kind
+	text := strings.TrimSpace(fmt.Sprintf("OpenAI API error: %d %s", status, http.StatusText(status)))
+	c.end(&kindError{errors.New(text), e.Error.kind()})
 }
 
 // tool is the tool call at that place of the answer.
-func (c *call) tool(index int64) *toolCall {
-	for i := range c.tools {
-		if c.tools[i].index == index {
-			return &c.tools[i]
-		}
+func (c *call) tool(index int) *toolCall {
+	i := slices.IndexFunc(c.tools, func(t toolCall) bool { return t.index == index })
+	if i < 0 {
+		c.tools = append(c.tools, toolCall{index: index})
+		i = len(c.tools) - 1
 	}
-	c.tools = append(c.tools, toolCall{index: index})
-	return &c.tools[len(c.tools)-1]
+	return &c.tools[i]
 }
 
 // asks adds a whole tool call.
 func (c *call) asks(id, name, arguments string) {
-	t := c.tool(int64(len(c.tools)))
-	t.id, t.name = id, name
-	t.arguments = []byte(arguments)
+	c.tools = append(c.tools, toolCall{index: len(c.tools), id: id, name: name, arguments: []byte(arguments)})
 }
 
-// end ends the call as far as it came.
+// over is the end of the answer.
+func (c *call) over() { c.endUnlessSaid(errCut) }
+
+// close is the end of the SDK's interest in the answer.
+func (c *call) close() { c.endUnlessSaid(errClosed) }
+
+// endUnlessSaid ends the call well if the model has said its last word.
+func (c *call) endUnlessSaid(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last && c.broken == nil {
+		err = nil
+	}
+	c.finish(err)
+}
+
+// end ends the call, which has failed of err unless its end came before.
 func (c *call) end(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.finish(err)
+}
+
+// finish ends the call, with c.mu held.
+func (c *call) finish(err error) {
 	if c.ended {
 		return
 	}
 	c.ended = true
 	c.leave()
-	if err == nil {
-		err = c.failure
-	}
 	if err != nil {
-		c.model.End("", named(err))
+		c.model.End("", cmp.Or(c.broken, err))
 		return
 	}
-	slices.SortFunc(c.tools, func(a, b toolCall) int { return int(a.index - b.index) })
+	slices.SortStableFunc(c.tools, func(a, b toolCall) int { return a.index - b.index })
 	for i := range c.tools {
 		t := &c.tools[i]
 		c.model.ToolCall(t.id, t.name, json.RawMessage(t.arguments))
@@ -83,11 +148,11 @@ func (c *call) end(err error) {
 	c.model.End(c.text, nil)
 }
 
-// errClosed is how a call ends whose stream is closed before its end.
-var errClosed = &kindError{errors.New("the stream was closed before its end"), "aborted"}
+// errClosed is how a call ends whose answer is closed before its end.
+var errClosed error = &kindError{errors.New("the answer was closed before its end"), "aborted"}
 
-// errCut is how a call ends whose stream stops without the model's last word.
-var errCut = &kindError{fmt.Errorf("the stream ended before the answer did: %w", io.ErrUnexpectedEOF), "cut_short"}
+// errCut is how a call ends whose answer stops without the model's last word.
+var errCut error = &kindError{fmt.Errorf("the answer stops in the middle: %w", io.ErrUnexpectedEOF), "cut_short"}
 
 // kindError says what kind of error it is: see the kind of error events.
 type kindError struct {
@@ -97,20 +162,6 @@ type kindError struct {
 
 func (e *kindError) ErrorKind() string { return e.kind }
 func (e *kindError) Unwrap() error     { return e.error }
-
-// named gives an error of the API the kind that the API tells.
-func named(err error) error {
-	var told struct{ Error struct{ Code, Type string } }
-	if api, ok := errors.AsType[*openai.Error](err); ok {
-		told.Error.Code, told.Error.Type = api.Code, api.Type
-	} else if broken, ok := errors.AsType[*ssestream.StreamError](err); ok {
-		_ = json.Unmarshal(broken.Event.Data, &told) // of another shape: no kind
-	}
-	if kind := cmp.Or(told.Error.Code, told.Error.Type); kind != "" {
-		return &kindError{err, kind}
-	}
-	return err
-}
 
 // guard keeps a fault of ours from the agent. Defer it directly.
 func guard(what string) {

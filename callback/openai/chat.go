@@ -1,120 +1,106 @@
 package openai
 
 import (
-	"context"
 	"encoding/json"
-
-	"github.com/openai/openai-go/v3"
-	"github.com/openai/openai-go/v3/option"
-	"github.com/openai/openai-go/v3/packages/respjson"
-	"github.com/openai/openai-go/v3/packages/ssestream"
 
 	"tidings"
 )
 
-// ChatStream calls create, which is client.Chat.Completions.NewStreaming, in the
-// run that ctx holds, and tells of the stream while it is read. The tokens that
-// the call took are told if params ask for them (StreamOptions.IncludeUsage).
-// Of several choices the first is told.
-func ChatStream(
-	ctx context.Context, job *tidings.Handler,
-	create func(context.Context, openai.ChatCompletionNewParams, ...option.RequestOption) *ssestream.Stream[openai.ChatCompletionChunk],
-	params openai.ChatCompletionNewParams, opts ...option.RequestOption,
-) *Stream[openai.ChatCompletionChunk] {
-	ctx, c := begin(ctx, job, params.Model)
-	return &Stream[openai.ChatCompletionChunk]{from: create(ctx, params, opts...), call: c, see: (*call).chunk}
+// What is read of Chat Completions.
+
+// completion is a chunk of a stream or a whole answer.
+type completion struct {
+	Choices []choice  `json:"choices"`
+	Usage   *usage    `json:"usage"`
+	Error   *apiError `json:"error"`
 }
 
-// Chat calls create, which is client.Chat.Completions.New, in the run that ctx
-// holds, and tells of its answer.
-func Chat(
-	ctx context.Context, job *tidings.Handler,
-	create func(context.Context, openai.ChatCompletionNewParams, ...option.RequestOption) (*openai.ChatCompletion, error),
-	params openai.ChatCompletionNewParams, opts ...option.RequestOption,
-) (*openai.ChatCompletion, error) {
-	ctx, c := begin(ctx, job, params.Model)
-	completion, err := create(ctx, params, opts...)
-	if err == nil {
-		c.completion(completion)
-	}
-	c.end(err)
-	return completion, err
+type choice struct {
+	Index        int         `json:"index"`
+	Delta        chatMessage `json:"delta"`
+	Message      chatMessage `json:"message"`
+	FinishReason string      `json:"finish_reason"`
+}
+
+type chatMessage struct {
+	Content text `json:"content"`
+	Refusal text `json:"refusal"`
+	// What other providers of this API tell of the model's reasoning.
+	ReasoningContent text           `json:"reasoning_content"`
+	Reasoning        text           `json:"reasoning"`
+	ToolCalls        []chatToolCall `json:"tool_calls"`
+}
+
+type chatToolCall struct {
+	Index    int    `json:"index"`
+	ID       string `json:"id"`
+	Function struct {
+		Name      string `json:"name"`
+		Arguments string `json:"arguments"`
+	} `json:"function"`
+	Custom struct {
+		Name  string `json:"name"`
+		Input string `json:"input"`
+	} `json:"custom"`
 }
 
 // chunk takes in a piece of a stream.
-func (c *call) chunk(chunk *openai.ChatCompletionChunk) {
-	if chunk.JSON.Usage.Valid() {
-		c.model.Usage(chatUsage(&chunk.Usage))
+func (c *call) chunk(chunk *completion) {
+	c.count(chunk.Usage)
+	if chunk.Error != nil {
+		c.broken = chunk.Error.err()
 	}
 	for i := range chunk.Choices {
 		choice := &chunk.Choices[i]
 		if choice.Index != 0 {
 			continue
 		}
-		c.delta(&choice.Delta)
-		if choice.FinishReason != "" {
-			c.finished = true
-			c.model.FinishReason(choice.FinishReason)
+		c.says(&choice.Delta)
+		c.model.Delta(tidings.ChannelText, string(choice.Delta.Content))
+		for i := range choice.Delta.ToolCalls {
+			piece := &choice.Delta.ToolCalls[i]
+			t := c.tool(piece.Index)
+			t.id += piece.ID
+			t.name += piece.Function.Name + piece.Custom.Name
+			t.arguments = append(append(t.arguments, piece.Function.Arguments...), piece.Custom.Input...)
 		}
-	}
-}
-
-func (c *call) delta(d *openai.ChatCompletionChunkChoiceDelta) {
-	c.model.Delta(tidings.ChannelReasoning, reasoning(d.JSON.ExtraFields))
-	c.model.Delta(tidings.ChannelText, d.Content)
-	c.model.Delta(tidings.ChannelRefusal, d.Refusal)
-	for i := range d.ToolCalls {
-		piece := &d.ToolCalls[i]
-		t := c.tool(piece.Index)
-		t.id += piece.ID
-		t.name += piece.Function.Name
-		t.arguments = append(t.arguments, piece.Function.Arguments...)
+		c.stops(choice.FinishReason)
 	}
 }
 
 // completion takes in a whole answer.
-func (c *call) completion(completion *openai.ChatCompletion) {
-	defer guard("completion")
-	if completion.JSON.Usage.Valid() {
-		c.model.Usage(chatUsage(&completion.Usage))
-	}
-	if len(completion.Choices) == 0 {
+func (c *call) completion(whole *completion) {
+	c.count(whole.Usage)
+	if len(whole.Choices) == 0 {
 		return
 	}
-	choice := &completion.Choices[0]
-	c.model.FinishReason(choice.FinishReason)
-	c.model.Delta(tidings.ChannelReasoning, reasoning(choice.Message.JSON.ExtraFields))
-	c.model.Delta(tidings.ChannelRefusal, choice.Message.Refusal)
-	c.text = choice.Message.Content
-	for i := range choice.Message.ToolCalls {
-		id, name, input := chatToolCall(&choice.Message.ToolCalls[i])
-		c.asks(id, name, input)
+	choice := &whole.Choices[0]
+	c.says(&choice.Message)
+	c.text = string(choice.Message.Content)
+	for _, t := range choice.Message.ToolCalls {
+		c.asks(t.ID, t.Function.Name+t.Custom.Name, t.Function.Arguments+t.Custom.Input)
+	}
+	c.stops(choice.FinishReason)
+}
+
+// says tells what is not the text.
+func (c *call) says(m *chatMessage) {
+	c.model.Delta(tidings.ChannelReasoning, string(m.ReasoningContent))
+	if m.ReasoningContent == "" { // some give both
+		c.model.Delta(tidings.ChannelReasoning, string(m.Reasoning))
+	}
+	c.model.Delta(tidings.ChannelRefusal, string(m.Refusal))
+}
+
+func (c *call) stops(reason string) {
+	if reason != "" {
+		c.last = true
+		c.model.FinishReason(reason)
 	}
 }
 
-func chatToolCall(t *openai.ChatCompletionMessageToolCallUnion) (id, name, input string) {
-	if t.Type == "custom" {
-		return t.ID, t.Custom.Name, t.Custom.Input
-	}
-	return t.ID, t.Function.Name, t.Function.Arguments
-}
-
-// reasoning is what other providers of this API tell of the model's reasoning.
-func reasoning(extra map[string]respjson.Field) string {
-	for _, name := range []string{"reasoning_content", "reasoning"} {
-		if f, ok := extra[name]; ok {
-			var text string
-			_ = json.Unmarshal([]byte(f.Raw()), &text) // of another shape: not told
-			return text
-		}
-	}
-	return ""
-}
-
-func chatUsage(u *openai.CompletionUsage) tidings.Usage {
-	return tidings.Usage{
-		InputTokens: u.PromptTokens, OutputTokens: u.CompletionTokens,
-		CachedInputTokens: u.PromptTokensDetails.CachedTokens, CacheWriteTokens: u.PromptTokensDetails.CacheWriteTokens,
-		ReasoningTokens: u.CompletionTokensDetails.ReasoningTokens,
-	}
+// unquoted is the string that the JSON is, or "".
+func unquoted(raw []byte) (s string) {
+	_ = json.Unmarshal(raw, &s) // of another shape: ""
+	return s
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	sdk "github.com/openai/openai-go/v3"
+	"github.com/openai/openai-go/v3/option"
 
 	"tidings"
 	"tidings/callback/openai"
@@ -53,7 +54,7 @@ var asksForTools = script{events: []string{
 func TestChatStreamIsToldWhileItIsRead(t *testing.T) {
 	s := newScene(t, sunny)
 	ctx, agent := s.job.Phase(t.Context(), "agent")
-	stream := openai.ChatStream(ctx, s.job, s.client.Chat.Completions.NewStreaming, question)
+	stream := s.client.Chat.Completions.NewStreaming(ctx, question, openai.Tell(s.job))
 	var text strings.Builder
 	for stream.Next() {
 		for _, c := range stream.Current().Choices {
@@ -99,11 +100,12 @@ func TestToolsOfAChatAreAskedForAndRun(t *testing.T) {
 		params := question
 		params.Messages = messages
 		var acc sdk.ChatCompletionAccumulator
-		for chunk, err := range openai.ChatStream(t.Context(), s.job, s.client.Chat.Completions.NewStreaming, params).All() {
-			if err != nil {
-				t.Fatal(err)
-			}
-			acc.AddChunk(chunk)
+		stream := s.client.Chat.Completions.NewStreaming(t.Context(), params, openai.Tell(s.job))
+		for stream.Next() {
+			acc.AddChunk(stream.Current())
+		}
+		if err := stream.Err(); err != nil {
+			t.Fatal(err)
 		}
 		message := acc.Choices[0].Message
 		messages = append(messages, message.ToParam())
@@ -138,7 +140,7 @@ func TestChatWithoutAStream(t *testing.T) {
 	s := newScene(t, script{body: `{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"gpt-5-2025","choices":[{"index":0,"finish_reason":"tool_calls",
 		"message":{"role":"assistant","content":"Let me look.","refusal":null,"reasoning_content":"hm","tool_calls":[{"id":"call_1","type":"function","function":{"name":"weather","arguments":"{\"city\":\"Oslo\"}"}},
 		{"id":"call_2","type":"custom","custom":{"name":"sql","input":"select 1"}}]}}],"usage":` + chatUsage + `}`})
-	completion, err := openai.Chat(t.Context(), s.job, s.client.Chat.Completions.New, question)
+	completion, err := s.client.Chat.Completions.New(t.Context(), question, openai.Tell(s.job))
 	if err != nil || completion.Choices[0].Message.Content != "Let me look." {
 		t.Fatalf("the caller got %v, %v", completion, err)
 	}
@@ -163,14 +165,14 @@ func TestChatThatIsRefusedByTheAPI(t *testing.T) {
 	s := newScene(t,
 		script{status: 429, body: `{"error":{"message":"Slow down","type":"requests","param":null,"code":"rate_limit_exceeded"}}`},
 		script{status: 500, body: `{"error":{"message":"Oops","type":"server_error","param":null,"code":null}}`})
-	_, err := openai.Chat(t.Context(), s.job, s.client.Chat.Completions.New, question)
+	_, err := s.client.Chat.Completions.New(t.Context(), question, openai.Tell(s.job))
 	if api, ok := errors.AsType[*sdk.Error](err); !ok || api.StatusCode != 429 {
 		t.Fatalf("the caller got %v", err)
 	}
 	if got := s.find("error", `"llm"`)["kind"]; got != "rate_limit_exceeded" {
 		t.Errorf("kind %v", got)
 	}
-	stream := openai.ChatStream(t.Context(), s.job, s.client.Chat.Completions.NewStreaming, question)
+	stream := s.client.Chat.Completions.NewStreaming(t.Context(), question, openai.Tell(s.job))
 	if stream.Next() || stream.Err() == nil {
 		t.Fatal("the stream did not fail")
 	}
@@ -193,7 +195,7 @@ func TestChatStreamThatFailsMidway(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t, broken)
 			ctx, agent := s.job.Phase(t.Context(), "agent")
-			stream := openai.ChatStream(ctx, s.job, s.client.Chat.Completions.NewStreaming, question)
+			stream := s.client.Chat.Completions.NewStreaming(ctx, question, openai.Tell(s.job))
 			for stream.Next() {
 			}
 			if stream.Err() == nil {
@@ -215,7 +217,7 @@ func TestChatStreamThatFailsMidway(t *testing.T) {
 func TestChatStreamThatIsLeft(t *testing.T) {
 	t.Run("closed before its end", func(t *testing.T) {
 		s := newScene(t, script{events: sunny.events[:3], hang: true})
-		stream := openai.ChatStream(t.Context(), s.job, s.client.Chat.Completions.NewStreaming, question)
+		stream := s.client.Chat.Completions.NewStreaming(t.Context(), question, openai.Tell(s.job))
 		for range 3 {
 			stream.Next()
 		}
@@ -227,19 +229,18 @@ func TestChatStreamThatIsLeft(t *testing.T) {
 	})
 	t.Run("closed behind the last word", func(t *testing.T) {
 		s := newScene(t, sunny)
-		for chunk, err := range openai.ChatStream(t.Context(), s.job, s.client.Chat.Completions.NewStreaming, question).All() {
-			if err != nil || chunk.Choices[0].FinishReason == "stop" {
-				break
-			}
+		stream := s.client.Chat.Completions.NewStreaming(t.Context(), question, openai.Tell(s.job))
+		for stream.Next() && stream.Current().Choices[0].FinishReason != "stop" {
 		}
-		if end := s.find(`"completed"`, `"llm"`); end["content"] != "It is sunny." || end["usage"] != nil {
+		_ = stream.Close()
+		if end := s.find(`"completed"`, `"llm"`); end["content"] != "It is sunny." || end["finish_reason"] != "stop" {
 			t.Errorf("the end tells %v", end)
 		}
 	})
 	t.Run("forgotten, until its context ends", func(t *testing.T) {
 		s := newScene(t, script{events: sunny.events[:3], hang: true})
 		ctx, cancel := context.WithCancelCause(t.Context())
-		stream := openai.ChatStream(ctx, s.job, s.client.Chat.Completions.NewStreaming, question)
+		stream := s.client.Chat.Completions.NewStreaming(ctx, question, openai.Tell(s.job))
 		stream.Next()
 		cancel(&tidings.CancelledError{By: "ann"})
 		for stream.Next() {
@@ -253,11 +254,12 @@ func TestChatStreamThatIsLeft(t *testing.T) {
 func TestNothingIsToldWithoutAJob(t *testing.T) {
 	s := newScene(t, asksForTools)
 	var acc sdk.ChatCompletionAccumulator
-	for chunk, err := range openai.ChatStream(t.Context(), nil, s.client.Chat.Completions.NewStreaming, question).All() {
-		if err != nil {
-			t.Fatal(err)
-		}
-		acc.AddChunk(chunk)
+	stream := s.client.Chat.Completions.NewStreaming(t.Context(), question, openai.Tell(nil))
+	for stream.Next() {
+		acc.AddChunk(stream.Current())
+	}
+	if err := stream.Err(); err != nil {
+		t.Fatal(err)
 	}
 	if got := (openai.Tools{}).RunChat(t.Context(), nil, acc.Choices[0].Message.ToolCalls); len(got) != 2 {
 		t.Errorf("%d answers", len(got))
@@ -271,8 +273,9 @@ func TestNothingIsToldWithoutAJob(t *testing.T) {
 func TestToolOfAChatThatPanics(t *testing.T) {
 	s := newScene(t, asksForTools)
 	var acc sdk.ChatCompletionAccumulator
-	for chunk := range openai.ChatStream(t.Context(), s.job, s.client.Chat.Completions.NewStreaming, question).All() {
-		acc.AddChunk(chunk)
+	stream := s.client.Chat.Completions.NewStreaming(t.Context(), question, openai.Tell(s.job))
+	for stream.Next() {
+		acc.AddChunk(stream.Current())
 	}
 	tools := openai.Tools{"weather": func(context.Context, json.RawMessage) (any, error) { panic("no sky") }}
 	func() {
@@ -285,6 +288,62 @@ func TestToolOfAChatThatPanics(t *testing.T) {
 	}()
 	if told := s.find("tool_result", "call_1"); told["error_kind"] != "panic" {
 		t.Errorf("told as %v", told)
+	}
+}
+
+// An option of the client tells of all its calls, each to the job of its
+// context.
+func TestTheJobOfTheContext(t *testing.T) {
+	s := newScene(t, sunny, sunny)
+	client := sdk.NewClient(option.WithBaseURL(s.url), option.WithAPIKey("none"), openai.Tell(nil))
+	ctx, agent := s.job.Phase(t.Context(), "agent")
+	for _, ctx := range []context.Context{t.Context(), ctx} { // the first is of no job
+		stream := client.Chat.Completions.NewStreaming(ctx, question)
+		for stream.Next() {
+		}
+		if err := stream.Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	agent.End(nil)
+	if got := s.outline(nil, nil); strings.Count(got, "\n  thought started") != 1 || strings.Count(got, "thought started") != 1 {
+		t.Error(got)
+	}
+}
+
+// The SDK tries again; each try is a call of its own.
+func TestRequestsThatAreTriedAgain(t *testing.T) {
+	s := newScene(t, script{status: 503, body: "<html>"}, sunny)
+	stream := s.client.Chat.Completions.NewStreaming(t.Context(), question, openai.Tell(s.job), option.WithMaxRetries(1))
+	for stream.Next() {
+	}
+	if err := stream.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if told := s.find(`"scope":"llm"`); told["error"] != "OpenAI API error: 503 Service Unavailable" {
+		t.Errorf("told as %v", told)
+	}
+	if told := s.find("thought", "started"); told["attempt"] != 2. {
+		t.Errorf("the second try is told as %v", told)
+	}
+}
+
+// What is no answer of a model is not told, and odd answers harm nobody.
+func TestOtherRequestsAndOddAnswers(t *testing.T) {
+	odd := []string{`[]`, `{"choices":1}`, `{"choices":[{"delta":{"content":["x"],"tool_calls":[{"index":7,"function":{"arguments":"{"}}]}}]}`, "[DONE]"}
+	s := newScene(t, script{body: `{"object":"list","data":[]}`}, script{body: `[]`}, script{body: `{}`}, script{events: odd})
+	if _, err := s.client.Models.List(t.Context(), openai.Tell(s.job)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		_, _ = s.client.Chat.Completions.New(t.Context(), question, openai.Tell(s.job))
+	}
+	stream := s.client.Chat.Completions.NewStreaming(t.Context(), question, openai.Tell(s.job))
+	for stream.Next() {
+	}
+	_ = stream.Close()
+	if got := s.outline(nil, nil); strings.Count(got, "thought started") != 3 || strings.Count(got, "thought completed")+strings.Count(got, "scope=llm") != 3 {
+		t.Error(got)
 	}
 }
 

@@ -1,19 +1,16 @@
 // Package openai tells Tidings what models of the OpenAI API think, through
 // openai-go (github.com/openai/openai-go/v3), for agents without a framework.
 //
-// Hand the client's method to one of four functions instead of calling it, and
-// go on as before:
+// Give one more option to the calls that an agent makes:
 //
-//	stream := openai.ChatStream(ctx, job, client.Chat.Completions.NewStreaming, params)
-//	completion, err := openai.Chat(ctx, job, client.Chat.Completions.New, params)
-//	stream := openai.ResponseStream(ctx, job, client.Responses.NewStreaming, params)
-//	response, err := openai.Response(ctx, job, client.Responses.New, params)
+//	stream := client.Chat.Completions.NewStreaming(ctx, params, openai.Tell(job))
+//	response, err := client.Responses.New(ctx, params, openai.Tell(job))
 //
-// Each call is a thought of the job: started when it is made, a delta for each
-// piece of text, reasoning and refusal, and completed with the tokens that it
-// took, why the model stopped and which tools it asks for. A call that fails,
-// also midway, becomes an error of scope llm. [Tools] runs the tools.
+// Streams and whole answers, of Chat Completions and Responses, are told alike:
+// a thought started when the request is sent, a delta for each piece of text,
+// reasoning and refusal, and completed with the tokens that it took, why the
+// model stopped and which tools it asks for. A request that fails, also midway,
+// becomes an error of scope llm. [Tools] runs the tools.
 //
-// The calls do what the client does, and return what it returns. Prompts are
-// not published. With a nil job nothing is.
+// Requests and answers are not changed. Prompts are not published.
 package openai

@@ -30,11 +30,12 @@ func Example() {
 		params := question
 		for {
 			var answer sdk.ChatCompletionAccumulator
-			for chunk, err := range openai.ChatStream(ctx, job, client.Chat.Completions.NewStreaming, params).All() {
-				if err != nil {
-					return nil, err
-				}
-				answer.AddChunk(chunk)
+			stream := client.Chat.Completions.NewStreaming(ctx, params, openai.Tell(job))
+			for stream.Next() {
+				answer.AddChunk(stream.Current())
+			}
+			if err := stream.Err(); err != nil {
+				return nil, err
 			}
 			message := answer.Choices[0].Message
 			if len(message.ToolCalls) == 0 {

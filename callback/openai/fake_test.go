@@ -74,6 +74,7 @@ type scene struct {
 	t      *testing.T
 	api    *fakeAPI
 	client sdk.Client
+	url    string
 	log    *memlog.Log
 	job    *tidings.Handler
 }
@@ -84,6 +85,7 @@ func newScene(t *testing.T, scripts ...script) *scene {
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	server.Start()
 	t.Cleanup(server.Close)
+	s.url = server.URL
 	s.client = sdk.NewClient(option.WithBaseURL(server.URL), option.WithAPIKey("none"), option.WithMaxRetries(0))
 	s.job = tidings.Start(context.Background(), "job", s.log, nil)
 	return s

@@ -1,126 +1,116 @@
 package openai
 
-import (
-	"context"
-	"errors"
+import "tidings"
 
-	"github.com/openai/openai-go/v3/option"
-	"github.com/openai/openai-go/v3/packages/ssestream"
-	"github.com/openai/openai-go/v3/responses"
+// What is read of Responses.
 
-	"tidings"
-)
-
-// ResponseStream calls create, which is client.Responses.NewStreaming, in the
-// run that ctx holds, and tells of the stream while it is read.
-func ResponseStream(
-	ctx context.Context, job *tidings.Handler,
-	create func(context.Context, responses.ResponseNewParams, ...option.RequestOption) *ssestream.Stream[responses.ResponseStreamEventUnion],
-	params responses.ResponseNewParams, opts ...option.RequestOption,
-) *Stream[responses.ResponseStreamEventUnion] {
-	ctx, c := begin(ctx, job, params.Model)
-	return &Stream[responses.ResponseStreamEventUnion]{from: create(ctx, params, opts...), call: c, see: (*call).event, last: (*call).lastEvent}
+// response is an answer, also one that is not complete.
+type response struct {
+	Status     string    `json:"status"`
+	Output     []item    `json:"output"`
+	Usage      *usage    `json:"usage"`
+	Error      *apiError `json:"error"`
+	Incomplete struct {
+		Reason string `json:"reason"`
+	} `json:"incomplete_details"`
 }
 
-// Response calls create, which is client.Responses.New, in the run that ctx
-// holds, and tells of its answer.
-func Response(
-	ctx context.Context, job *tidings.Handler,
-	create func(context.Context, responses.ResponseNewParams, ...option.RequestOption) (*responses.Response, error),
-	params responses.ResponseNewParams, opts ...option.RequestOption,
-) (*responses.Response, error) {
-	ctx, c := begin(ctx, job, params.Model)
-	response, err := create(ctx, params, opts...)
-	if err == nil {
-		c.response(response)
-	}
-	c.end(err)
-	return response, err
+// item is a part of an answer.
+type item struct {
+	Type      string `json:"type"`
+	CallID    string `json:"call_id"`
+	Name      string `json:"name"`
+	Arguments text   `json:"arguments"`
+	Input     text   `json:"input"`
+	Content   []part `json:"content"`
+	Summary   []part `json:"summary"`
 }
 
-// event takes in an event of a stream.
-func (c *call) event(e *responses.ResponseStreamEventUnion) {
+type part struct {
+	Type    string `json:"type"`
+	Text    text   `json:"text"`
+	Refusal text   `json:"refusal"`
+}
+
+// responseEvent is an event of a stream.
+type responseEvent struct {
+	Type     string   `json:"type"`
+	Delta    text     `json:"delta"`
+	Item     item     `json:"item"`
+	Response response `json:"response"`
+	Code     text     `json:"code"`
+	Message  text     `json:"message"`
+}
+
+// responseEvent takes in an event of a stream.
+func (c *call) responseEvent(e *responseEvent) {
 	switch e.Type {
 	case "response.output_text.delta":
-		c.model.Delta(tidings.ChannelText, e.Delta)
+		c.model.Delta(tidings.ChannelText, string(e.Delta))
 	case "response.refusal.delta":
-		c.model.Delta(tidings.ChannelRefusal, e.Delta)
+		c.model.Delta(tidings.ChannelRefusal, string(e.Delta))
 	case "response.reasoning_text.delta", "response.reasoning_summary_text.delta":
-		c.model.Delta(tidings.ChannelReasoning, e.Delta)
+		c.model.Delta(tidings.ChannelReasoning, string(e.Delta))
 	case "response.output_item.done":
 		c.item(&e.Item)
 	case "response.completed", "response.incomplete", "response.failed":
 		c.outcome(&e.Response)
 	case "error":
-		c.failure = apiFailure(e.Code, e.Message)
-	}
-}
-
-// lastEvent is the end of a stream, which every answer comes before.
-func (c *call) lastEvent() {
-	if !c.finished && c.failure == nil {
-		c.failure = errCut
+		c.broken = (&apiError{Code: e.Code, Message: string(e.Message)}).err()
 	}
 }
 
 // response takes in a whole answer.
-func (c *call) response(r *responses.Response) {
-	defer guard("response")
+func (c *call) response(r *response) {
 	for i := range r.Output {
 		c.item(&r.Output[i])
-		for _, part := range r.Output[i].Summary {
-			c.model.Delta(tidings.ChannelReasoning, part.Text)
+		for _, p := range r.Output[i].Summary {
+			c.model.Delta(tidings.ChannelReasoning, string(p.Text))
 		}
-		for _, part := range r.Output[i].Content {
-			c.model.Delta(tidings.ChannelRefusal, part.Refusal)
+		for _, p := range r.Output[i].Content {
+			c.part(&p)
 		}
 	}
-	c.text = r.OutputText()
 	c.outcome(r)
 }
 
-// item takes in a whole part of the answer.
-func (c *call) item(item *responses.ResponseOutputItemUnion) {
-	if name, input, ok := itemToolCall(item); ok {
-		c.asks(item.CallID, name, input)
+func (c *call) part(p *part) {
+	switch p.Type {
+	case "output_text":
+		c.text += string(p.Text)
+	case "reasoning_text":
+		c.model.Delta(tidings.ChannelReasoning, string(p.Text))
+	case "refusal":
+		c.model.Delta(tidings.ChannelRefusal, string(p.Refusal))
 	}
 }
 
-// itemToolCall says which tool the item asks the caller for, if it does.
-func itemToolCall(item *responses.ResponseOutputItemUnion) (name, input string, ok bool) {
-	switch item.Type {
+// item takes in a whole part of the answer, if it asks for a tool of the
+// caller's.
+func (c *call) item(i *item) {
+	switch i.Type {
 	case "function_call":
-		return item.Name, item.Arguments.OfString, true
+		c.asks(i.CallID, i.Name, string(i.Arguments))
 	case "custom_tool_call":
-		return item.Name, item.AsCustomToolCall().Input, true
+		c.asks(i.CallID, i.Name, string(i.Input))
 	}
-	return "", "", false
 }
 
 // outcome takes in how the answer ended.
-func (c *call) outcome(r *responses.Response) {
-	c.finished = true
-	if r.JSON.Usage.Valid() {
-		c.model.Usage(tidings.Usage{
-			InputTokens: r.Usage.InputTokens, OutputTokens: r.Usage.OutputTokens,
-			CachedInputTokens: r.Usage.InputTokensDetails.CachedTokens, CacheWriteTokens: r.Usage.InputTokensDetails.CacheWriteTokens,
-			ReasoningTokens: r.Usage.OutputTokensDetails.ReasoningTokens,
-		})
-	}
-	switch r.Status {
-	case "failed":
-		c.failure = apiFailure(string(r.Error.Code), r.Error.Message)
-	case "incomplete":
-		c.model.FinishReason(r.IncompleteDetails.Reason)
+func (c *call) outcome(r *response) {
+	c.last = true
+	c.count(r.Usage)
+	switch {
+	case r.Status == "failed" && r.Error != nil:
+		c.finish(r.Error.err())
+		return
+	case r.Status == "failed":
+		c.finish((&apiError{}).err())
+		return
+	case r.Status == "incomplete":
+		c.model.FinishReason(r.Incomplete.Reason)
 	default:
-		c.model.FinishReason(string(r.Status))
+		c.model.FinishReason(r.Status)
 	}
-}
-
-// apiFailure is an error that the API told within an answer.
-func apiFailure(code, message string) error {
-	if message == "" {
-		message = "the model failed without saying why"
-	}
-	return &kindError{errors.New(message), code}
+	c.finish(nil)
 }

@@ -59,13 +59,13 @@ func TestResponseStreamIsToldWhileItIsRead(t *testing.T) {
 		`{"type":"response.output_item.done","output_index":2,"item":`+calling+`}`,
 		`{"type":"response.output_item.done","output_index":3,"item":`+querying+`}`,
 		`{"type":"response.completed","response":`+answer("completed", "", thinking+","+saying+","+calling+","+querying)+`}`))
-	stream := openai.ResponseStream(t.Context(), s.job, s.client.Responses.NewStreaming, asking)
+	stream := s.client.Responses.NewStreaming(t.Context(), asking, openai.Tell(s.job))
 	var types []string
-	for event, err := range stream.All() {
-		if err != nil {
-			t.Fatal(err)
-		}
-		types = append(types, event.Type)
+	for stream.Next() {
+		types = append(types, stream.Current().Type)
+	}
+	if err := stream.Err(); err != nil {
+		t.Fatal(err)
 	}
 	if len(types) != 8 || types[0] != "response.created" {
 		t.Errorf("the caller read %q", types)
@@ -93,7 +93,7 @@ done completed usage={"input_tokens":20,"output_tokens":9,"cached_input_tokens":
 
 func TestToolsOfAResponseAreRun(t *testing.T) {
 	s := newScene(t, script{body: answer("completed", "", thinking+","+calling+","+querying)})
-	response, err := openai.Response(t.Context(), s.job, s.client.Responses.New, asking)
+	response, err := s.client.Responses.New(t.Context(), asking, openai.Tell(s.job))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,8 @@ done completed usage={"input_tokens":20,"output_tokens":9,"cached_input_tokens":
 func TestResponsesThatSayLess(t *testing.T) {
 	t.Run("cut at the token limit", func(t *testing.T) {
 		s := newScene(t, stream(says[0], `{"type":"response.incomplete","response":`+answer("incomplete", `"incomplete_details":{"reason":"max_output_tokens"},`, "")+`}`))
-		for range openai.ResponseStream(t.Context(), s.job, s.client.Responses.NewStreaming, asking).All() {
+		stream := s.client.Responses.NewStreaming(t.Context(), asking, openai.Tell(s.job))
+		for stream.Next() {
 		}
 		if end := s.find(`"completed"`, `"llm"`); end["finish_reason"] != "max_output_tokens" || end["content"] != "It is " {
 			t.Errorf("the end tells %v", end)
@@ -139,7 +140,8 @@ func TestResponsesThatSayLess(t *testing.T) {
 	})
 	t.Run("refused", func(t *testing.T) {
 		s := newScene(t, stream(refuses, `{"type":"response.completed","response":`+answer("completed", "", "")+`}`))
-		for range openai.ResponseStream(t.Context(), s.job, s.client.Responses.NewStreaming, asking).All() {
+		stream := s.client.Responses.NewStreaming(t.Context(), asking, openai.Tell(s.job))
+		for stream.Next() {
 		}
 		if told := s.find("thought", "delta", "refusal"); told["delta"] != "I won't." {
 			t.Errorf("told as %v", told)
@@ -155,12 +157,12 @@ func TestResponseStreamThatFails(t *testing.T) {
 	}{
 		"failed":      {stream(says[0], `{"type":"response.failed","response":`+answer("failed", `"error":{"code":"server_error","message":"Oops"},`, "")+`}`), "server_error", "Oops"},
 		"error event": {stream(says[0], `{"type":"error","code":"rate_limit_exceeded","message":"Slow down","param":null,"sequence_number":3}`), "rate_limit_exceeded", "Slow down"},
-		"cut short":   {stream(says[0], says[1]), "cut_short", "the stream ended before the answer did"},
+		"cut short":   {stream(says[0], says[1]), "cut_short", "the answer stops in the middle"},
 		"broken":      {script{events: stream(says[0]).events, cut: true}, "", "unexpected EOF"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t, c.script)
-			stream := openai.ResponseStream(t.Context(), s.job, s.client.Responses.NewStreaming, asking)
+			stream := s.client.Responses.NewStreaming(t.Context(), asking, openai.Tell(s.job))
 			for stream.Next() {
 			}
 			told := s.find(`"scope":"llm"`)
@@ -175,7 +177,7 @@ func TestResponseStreamThatFails(t *testing.T) {
 
 func TestResponseThatFailedWithoutAStream(t *testing.T) {
 	s := newScene(t, script{body: answer("failed", `"error":{"code":"server_error","message":"Oops"},`, "")})
-	if _, err := openai.Response(t.Context(), s.job, s.client.Responses.New, asking); err != nil {
+	if _, err := s.client.Responses.New(t.Context(), asking, openai.Tell(s.job)); err != nil {
 		t.Fatal(err) // as the client sees it
 	}
 	if told := s.find(`"scope":"llm"`); told["error"] != "Oops" {
@@ -187,7 +189,7 @@ func TestResponseThatFailedWithoutAStream(t *testing.T) {
 func TestStopWhileAResponseStreams(t *testing.T) {
 	s := newScene(t, script{events: stream(says[0]).events, hang: true})
 	stopped := s.job.Run(t.Context(), func(ctx context.Context) (any, error) {
-		stream := openai.ResponseStream(ctx, s.job, s.client.Responses.NewStreaming, asking)
+		stream := s.client.Responses.NewStreaming(ctx, asking, openai.Tell(s.job))
 		for stream.Next() {
 			if stream.Current().Type == "response.output_text.delta" {
 				s.stop()

@@ -23,8 +23,12 @@ type Tools map[string]func(ctx context.Context, arguments json.RawMessage) (any,
 func (t Tools) RunChat(ctx context.Context, job *tidings.Handler, calls []openai.ChatCompletionMessageToolCallUnion) []openai.ChatCompletionMessageParamUnion {
 	var answers []openai.ChatCompletionMessageParamUnion
 	for i := range calls {
-		id, name, input := chatToolCall(&calls[i])
-		answers = append(answers, openai.ToolMessage(t.run(ctx, job, id, name, input), id))
+		c := &calls[i]
+		name, input := c.Function.Name, c.Function.Arguments
+		if c.Type == "custom" {
+			name, input = c.Custom.Name, c.Custom.Input
+		}
+		answers = append(answers, openai.ToolMessage(t.run(ctx, job, c.ID, name, input), c.ID))
 	}
 	return answers
 }
@@ -35,19 +39,15 @@ func (t Tools) RunChat(ctx context.Context, job *tidings.Handler, calls []openai
 func (t Tools) RunResponse(ctx context.Context, job *tidings.Handler, output []responses.ResponseOutputItemUnion) []responses.ResponseInputItemUnionParam {
 	var answers []responses.ResponseInputItemUnionParam
 	for i := range output {
-		item := &output[i]
-		name, input, ok := itemToolCall(item)
-		if !ok {
-			continue
+		switch o := &output[i]; o.Type {
+		case "function_call":
+			answer := responses.ResponseInputItemParamOfFunctionCallOutput(t.run(ctx, job, o.CallID, o.Name, o.Arguments.OfString))
+			answer.OfFunctionCallOutput.CallID = param.NewOpt(o.CallID)
+			answers = append(answers, answer)
+		case "custom_tool_call":
+			answer := t.run(ctx, job, o.CallID, o.Name, o.AsCustomToolCall().Input)
+			answers = append(answers, responses.ResponseInputItemParamOfCustomToolCallOutput(o.CallID, answer))
 		}
-		answer := t.run(ctx, job, item.CallID, name, input)
-		if item.Type == "custom_tool_call" {
-			answers = append(answers, responses.ResponseInputItemParamOfCustomToolCallOutput(item.CallID, answer))
-			continue
-		}
-		one := responses.ResponseInputItemParamOfFunctionCallOutput(answer)
-		one.OfFunctionCallOutput.CallID = param.NewOpt(item.CallID)
-		answers = append(answers, one)
 	}
 	return answers
 }
@@ -64,11 +64,11 @@ func (t Tools) run(ctx context.Context, job *tidings.Handler, id, name, input st
 	if err != nil {
 		return "error: " + err.Error()
 	}
-	return text(output)
+	return readable(output)
 }
 
-// text is a tool's output as the model reads it.
-func text(output any) string {
+// readable is a tool's output as the model reads it.
+func readable(output any) string {
 	if s, ok := output.(string); ok {
 		return s
 	}

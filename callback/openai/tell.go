@@ -1,0 +1,73 @@
+package openai
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/openai/openai-go/v3/option"
+
+	"tidings"
+)
+
+// Tell is an option for the SDK's calls that tells the job of every chat
+// completion and response that they create, in the run that the call's context
+// holds. With a nil job it is the job of the context, if that has one: such an
+// option can be given to a client for all its calls.
+func Tell(job *tidings.Handler) option.RequestOption {
+	return option.WithMiddleware(func(r *http.Request, next option.MiddlewareNext) (*http.Response, error) {
+		c := begin(job, r)
+		if c == nil {
+			return next(r)
+		}
+		response, err := next(r)
+		if err != nil || response == nil || response.Body == nil {
+			c.end(err)
+			return response, err
+		}
+		response.Body = listen(c, response)
+		return response, nil
+	})
+}
+
+// begin starts a call if the request makes one, and else gives nil. One whose
+// answer nobody reads any more ends with the request's context.
+func begin(job *tidings.Handler, r *http.Request) (c *call) {
+	defer guard("request")
+	if job == nil {
+		job, _ = tidings.FromContext(r.Context())
+	}
+	chat := strings.HasSuffix(r.URL.Path, "/chat/completions")
+	if job == nil || r.Method != http.MethodPost || !chat && !strings.HasSuffix(r.URL.Path, "/responses") {
+		return nil
+	}
+	model := requestedModel(r)
+	info := tidings.RunInfo{Name: model}
+	if n, err := strconv.Atoi(r.Header.Get("X-Stainless-Retry-Count")); err == nil && n > 0 {
+		info.Attempt = int64(n) + 1
+	}
+	_, m := job.ModelWith(r.Context(), info, model, "")
+	c = &call{model: m, chat: chat}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leave = context.AfterFunc(r.Context(), func() { c.end(context.Cause(r.Context())) })
+	return c
+}
+
+// requestedModel reads the model's name from the request, and leaves its body
+// as it is.
+func requestedModel(r *http.Request) string {
+	var request struct{ Model string }
+	if r.GetBody == nil {
+		return ""
+	}
+	body, err := r.GetBody()
+	if err != nil {
+		return ""
+	}
+	defer body.Close()
+	_ = json.NewDecoder(body).Decode(&request) // of another form: the name is not told
+	return request.Model
+}

@@ -154,6 +154,7 @@ class JobPublisher:
         self.memo: Any = None  # of the publisher that sends, about this job
         self.due: float | None = None  # of Workers
         self.busy = False
+        self.woken = 0.0
         self._owner = owner
         self._own_epoch = epoch is None
         self._refs = 1
@@ -366,12 +367,14 @@ class JobPublisher:
             at = self._queue.due(now)
             if at is None or at > now:
                 return False
-            items, self._batch_bytes = self._queue.pop(now)
-            self._batch = [event for event in map(_written, items) if event is not None]
-            lost = len(items) - len(self._batch)
+            items, size = self._queue.pop(now)
+        batch = [event for event in map(_written, items) if event is not None]  # without the lock: it takes long
+        with self._lock:
+            self._batch, self._batch_bytes = batch, size
+            lost = len(items) - len(batch)
             self._queue.dropped += lost
             self._queue.settled += lost
-            return bool(self._batch)
+            return bool(batch)
 
     def _try(self) -> None:
         """Append the batch once, and judge what came of it."""

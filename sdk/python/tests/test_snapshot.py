@@ -76,6 +76,7 @@ Pair = namedtuple("Pair", "a b")
 READABLE = [
     ("plain", {"a": [1, 2.5, None, True, "x"], "b": {}}, {"a": [1, 2.5, None, True, "x"], "b": {}}),
     ("keys", {1: "a", None: "b", (1, 2): "c", Colour.RED: "d"}, {"1": "a", "null": "b", "[1,2]": "c", "red": "d"}),
+    ("plain keys", {1: "a", None: "b", True: "c", 1.5: "d"}, {"1": "c", "null": "b", "1.5": "d"}),
     ("enum", [Colour.RED, Level.HIGH], ["red", 3]),
     ("dataclass", Point(1), {"x": 1}),
     ("pydantic", Model(name="n", more=1), {"name": "n", "key": "**********", "more": 1}),

@@ -181,10 +181,7 @@ class _Quick:
                 nodes -= len(item)
                 if nodes < 0:
                     raise _TooMuch
-                for key in item:
-                    if type(key) is not str:
-                        raise _TooMuch
-                todo.extend(item.values())
+                todo.extend(item.values())  # the encoder refuses odd keys itself
             elif kind is list or kind is tuple:
                 nodes -= len(item)
                 if nodes < 0:
@@ -494,12 +491,16 @@ def _array(value: Any) -> object:
 
 
 def _message(value: Any) -> dict[str, object]:
-    """Give a LangChain message without its many empty fields."""
-    told: dict[str, object] = {}
-    for name, item in value.__dict__.items():
-        if item or name == "content":
+    """Give a LangChain message without its many empty fields, and what the model's call tells already."""
+    members = value.__dict__
+    told = {"type": members.get("type"), "content": members.get("content")}
+    for name, item in members.items():
+        if item and name not in _TOLD_ELSEWHERE:
             told[name] = item
-    return {"type": value.type, **told}
+    return told
+
+
+_TOLD_ELSEWHERE: Final = frozenset({"response_metadata", "usage_metadata"})
 
 
 def _fields_of(kind: Any) -> _Form:

@@ -15,6 +15,7 @@ import (
 	"github.com/firebase/genkit/go/core/x/streaming"
 	"github.com/firebase/genkit/go/genkit"
 
+	"tidings"
 	tidingsgenkit "tidings/callback/genkit"
 	"tidings/client"
 	"tidings/httpapi"
@@ -213,5 +214,39 @@ func TestAnotherProcessServesTheStream(t *testing.T) {
 	first := ask(t, writer, "")
 	if got := body(t, ask(t, reader, first.Header.Get("X-Genkit-Stream-Id"))); got != counted {
 		t.Errorf("got\n%s", got)
+	}
+}
+
+func TestDurableFlowWhoseClientHasGoneCanBeStopped(t *testing.T) {
+	store := pebble(t)
+	working := make(chan struct{})
+	w := newWorld(t, turn{do: func(ctx context.Context) error { close(working); <-ctx.Done(); return ctx.Err() }})
+	flow := genkit.DefineStreamingFlow(w.Genkit, "slow", func(ctx context.Context, q string, cb func(context.Context, string) error) (string, error) {
+		if err := cb(ctx, "first"); err != nil {
+			return "", err
+		}
+		return w.text(ctx, q)
+	})
+	m := tidingsgenkit.NewStreamManager(store, nil)
+	server := httptest.NewServer(tidingsgenkit.Serve(genkit.Handler(flow, genkit.WithStreamManager(m)), func(r *http.Request) *tidings.Handler {
+		if r.Header.Get("X-Genkit-Stream-Id") != "" {
+			return nil
+		}
+		return tidings.Start(context.WithoutCancel(r.Context()), "job", store, &tidings.HandlerOptions{Automatic: true})
+	}))
+	defer server.Close()
+	first := ask(t, server, "")
+	<-working
+	_ = first.Body.Close()
+	must(t, tidings.RequestCancel(t.Context(), store, "job", "ada", "enough"))
+	again := body(t, ask(t, server, first.Header.Get("X-Genkit-Stream-Id")))
+	if !strings.HasPrefix(again, "data: {\"message\":\"first\"}\n") || !strings.Contains(again, `"error"`) {
+		t.Errorf("who came back got\n%s", again)
+	}
+	server.Close()
+	job, err := store.Job(t.Context(), "job")
+	must(t, err)
+	if job.Status != tidings.StatusCancelled {
+		t.Errorf("the job is %s, want cancelled", job.Status)
 	}
 }

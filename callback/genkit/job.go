@@ -88,7 +88,9 @@ func joined(ctx context.Context, job *tidings.Handler) (context.Context, context
 // Serve puts a job into the context of each request to flows, as genkit.Handler
 // serves them. start gives the job of a request; nil means none. With
 // [tidings.HandlerOptions].Automatic the job ends when its flow does, if
-// [Install] was called. When the job is asked to stop the flow's context ends.
+// [Install] was called. Start it with context.WithoutCancel(r.Context()) if streams
+// are durable, as their flows go on without their client. When the job is asked
+// to stop the flow's context ends; that of a durable one in its generations.
 // When the request is over the job is closed: what is queued is sent for up to
 // 10 s.
 func Serve(flows http.Handler, start func(*http.Request) *tidings.Handler) http.Handler {

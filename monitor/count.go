@@ -189,8 +189,40 @@ func (f *Fold) countModel(j *live, facts *Facts, at int64, name string, took *in
 			m.addCost(c.Currency, c.Amount)
 		}
 	}
+	for _, c := range facts.Cost {
+		addCost(&j.Cost, c.Currency, c.Amount)
+	}
 	f.count(j, at, fn)
 	f.seriesOf(Scope{ByModel, name}).count(at, f.now, fn)
+}
+
+// countRest counts what the end of a job tells of tokens and money beyond what
+// its model calls have told: some publishers tell the sums alone.
+func (f *Fold) countRest(j *live, e *tidings.Event, facts *Facts, at int64, told tidings.Usage) {
+	if !e.Terminal() {
+		return
+	}
+	rest := tidings.Usage{
+		InputTokens:       max(facts.Usage.InputTokens-told.InputTokens, 0),
+		OutputTokens:      max(facts.Usage.OutputTokens-told.OutputTokens, 0),
+		CachedInputTokens: max(facts.Usage.CachedInputTokens-told.CachedInputTokens, 0),
+		ReasoningTokens:   max(facts.Usage.ReasoningTokens-told.ReasoningTokens, 0),
+	}
+	f.count(j, at, func(m *Measures) {
+		m.Tokens.Add(rest)
+		for _, c := range facts.Cost {
+			if more := c.Amount - j.Cost[c.Currency]; more > 1e-9 {
+				m.addCost(c.Currency, more)
+			}
+		}
+	})
+}
+
+func usageOf(job *tidings.Job) tidings.Usage {
+	if job.Usage == nil {
+		return tidings.Usage{}
+	}
+	return *job.Usage
 }
 
 // countOutcome counts the end of a job, and takes it back if the job goes on

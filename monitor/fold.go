@@ -127,6 +127,7 @@ func (f *Fold) Apply(c *tidings.Change) (Folded, bool) {
 		j = f.admit(e.JobID)
 	}
 	f.status(j, -1)
+	told := usageOf(&j.Job)
 	j.Job.Apply(e)
 	slim(&j.Job)
 	f.status(j, +1)
@@ -134,6 +135,7 @@ func (f *Fold) Apply(c *tidings.Change) (Folded, bool) {
 
 	f.countEvent(j, e, &facts, at, !known)
 	f.countRuns(j, e, &facts, at, &out)
+	f.countRest(j, e, &facts, at, told)
 	f.countError(j, e, &facts, at, &out)
 	f.countOutcome(j, at, &out)
 	f.settle(j)

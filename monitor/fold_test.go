@@ -81,6 +81,22 @@ func TestFailureIsTakenBack(t *testing.T) {
 	}
 }
 
+// Tokens and money are counted once, whether the calls tell of them, the end, or
+// both.
+func TestUsageCountsOnce(t *testing.T) {
+	t.Parallel()
+	f, _ := newTape(t).
+		add("both", "thought", `{"status":"completed","usage":{"input_tokens":10,"output_tokens":5},"cost":{"amount":0.25,"currency":"USD"}}`).
+		add("both", "done", `{"usage":{"input_tokens":10,"output_tokens":5},"cost":{"amount":0.25,"currency":"USD"}}`).
+		add("end", "done", `{"usage":{"input_tokens":100},"cost":[{"amount":1,"currency":"USD"},{"amount":2,"currency":"EUR"}]}`).
+		add("calls", "thought", `{"status":"completed","usage":{"input_tokens":1000}}`).
+		add("calls", "error", `{"fatal":true,"error":"x","usage":{"input_tokens":1500}}`).fold(Limits{})
+	w := day(f, All)
+	if w.Tokens.InputTokens != 1610 || w.Tokens.OutputTokens != 5 || w.Cost["USD"] != 1.25 || w.Cost["EUR"] != 2 {
+		t.Errorf("%+v, %v", w.Tokens, w.Cost)
+	}
+}
+
 // Some publishers tell of a failed call twice, others by an error event alone.
 func TestFailedCallCountsOnce(t *testing.T) {
 	t.Parallel()

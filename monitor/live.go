@@ -51,9 +51,10 @@ type live struct {
 	Runs    map[string]*openRun `json:"runs,omitempty"` // by runKey
 	// Causes are the error groups of runs that failed, for errors that refer to
 	// them.
-	Causes map[string]string `json:"causes,omitempty"`
-	Failed string            `json:"failed,omitempty"` // key of the tool call whose failure was told by an error event
-	Ended  *outcome          `json:"ended,omitempty"`  // what was counted
+	Causes map[string]string  `json:"causes,omitempty"`
+	Failed string             `json:"failed,omitempty"` // key of the tool call whose failure was told by an error event
+	Ended  *outcome           `json:"ended,omitempty"`  // what was counted
+	Cost   map[string]float64 `json:"cost,omitempty"`   // of its model calls, by currency
 
 	place  *list.Element // in Fold.order
 	waits  *openRun      // what waitsFor found, as long as sure

@@ -70,14 +70,16 @@ func (m *Measures) add(other *Measures) {
 
 const maxCurrencies = 8
 
-func (m *Measures) addCost(currency string, amount float64) {
-	if m.Cost == nil {
-		m.Cost = map[string]float64{}
+func (m *Measures) addCost(currency string, amount float64) { addCost(&m.Cost, currency, amount) }
+
+func addCost(to *map[string]float64, currency string, amount float64) {
+	if *to == nil {
+		*to = map[string]float64{}
 	}
-	if _, known := m.Cost[currency]; !known && len(m.Cost) >= maxCurrencies {
+	if _, known := (*to)[currency]; !known && len(*to) >= maxCurrencies {
 		currency = Other
 	}
-	m.Cost[currency] += amount
+	(*to)[currency] += amount
 }
 
 func mergeInto(to **Sketch, from *Sketch) {

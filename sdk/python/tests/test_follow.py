@@ -141,12 +141,12 @@ def test_another_life_of_the_job_is_told(server: Server, job_id: str) -> None:
 def test_trimmed_events_are_told(redis_backed_server: Server, redis_server: Redis, job_id: str) -> None:
     server = redis_backed_server
     publish(server, job_id, 0, 50)
-    first = next(tidings.follow(job_id, url=server.url))
+    first = server.events(job_id)[0]["id"]  # a viewer would leave events in the server's memory
     with redis.Redis.from_url(redis_server.url) as client:
         client.xtrim(f"job_events:{job_id}", maxlen=10, approximate=False)
     publish(server, job_id, 50, 51, end=True)
     with pytest.raises(tidings.GapError) as told:
-        list(tidings.follow(job_id, url=server.url, after=first.cursor))
+        list(tidings.follow(job_id, url=server.url, after=first))
     rest = list(tidings.follow(job_id, url=server.url, after=told.value.cursor))
     assert rest[0].id == told.value.first_id and values(rest) == list(range(40, 51))
     notices: list[tidings.Notice] = []

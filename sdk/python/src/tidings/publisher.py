@@ -32,7 +32,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from json import loads
+from json import dumps, loads
 from typing import Any, Final, NamedTuple
 
 from ._queue import Event, Queue, Rest
@@ -158,6 +158,9 @@ class JobPublisher:
         self._owner = owner
         self._own_epoch = epoch is None
         self._refs = 1
+        self._opened = 1  # times it was opened
+        self._hold = False
+        self._held: tuple[str, str, int] | None = None  # the terminal event that is held back
         self._stop_request: StopRequest | None = None
         self._stopped: TidingsError | None = None
         self._on_cancel: list[Callable[[StopRequest], object]] = []
@@ -206,6 +209,9 @@ class JobPublisher:
             at = time.time_ns() if timestamp is None else int(timestamp.timestamp() * 1_000_000) * 1000
             ends = is_terminal(event_type, text) if terminal is None else terminal
             with self._lock:
+                if ends and self._hold:
+                    self._keep_back(event_type, text, at)
+                    return
                 self._queue.put_event(event_type, text, at, ends)
             self._wake()
         except Exception:
@@ -223,6 +229,41 @@ class JobPublisher:
             self._wake()
         except Exception:
             log.exception("tidings: a piece of a stream of job %s is lost", self.job_id)
+
+    @property
+    def shared(self) -> bool:
+        """Whether it was opened more than once, as by a task and the handler in it."""
+        return self._opened > 1
+
+    def hold_end(self) -> None:
+        """Keep the terminal event back from now on, until `release_end`: for a task
+        queue, which knows only when the task is over whether it will run again."""
+        self._hold = True
+
+    def release_end(self, *, again: bool = False) -> bool:
+        """Put the terminal event that was kept back, and say whether there was one.
+        `again` says that the job will be tried again, so that this is not its end: a
+        fatal error is told as one that is not, and anything else not at all."""
+        with self._lock:
+            self._hold, held, self._held = False, self._held, None
+        if held is None:
+            return False
+        kind, data, at = held
+        if not again or kind == "cancelled":
+            with self._lock:
+                self._queue.put_event(kind, data, at, True)
+        elif kind == "error":
+            told = {**loads(data), "fatal": False}
+            with self._lock:
+                self._queue.put_event(kind, dumps(told, ensure_ascii=False, separators=(",", ":")), at, False)
+        self._wake()
+        return True
+
+    def _keep_back(self, event_type: str, data: str, at: int) -> None:
+        if self._held is None:
+            self._held = (event_type, data, at)
+        else:
+            self._queue.strays += 1
 
     def _wake(self) -> None:
         if self._retry_at is not None or self._gone:
@@ -635,6 +676,7 @@ class Publisher(ABC):
             old = self._jobs.get(key)
             if old is not None and old._queue.takes() and (epoch is None or epoch <= old.epoch):
                 old._refs += 1
+                old._opened += 1
                 if heartbeat and not old.heartbeat:
                     old.heartbeat = heartbeat
                     self._wake(old, time.monotonic())

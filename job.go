@@ -315,7 +315,11 @@ func (j *Job) addUsage(u Usage) {
 
 // setStatus moves the job to the status after the event.
 func (j *Job) setStatus(e *Event, d *fields) {
-	if verdict, ok := verdict(e, d); ok {
+	verdict, ok := verdict(e, d)
+	if e.Type == TypeTaskCompleted && j.Status == StatusWaiting {
+		ok = false // the task has done its part; the job goes on with another
+	}
+	if ok {
 		ended := e.Time
 		j.Status, j.EndedAt = verdict, &ended
 		switch {

@@ -126,6 +126,8 @@ func TestJobStatus(t *testing.T) {
 		{"and starts again", []string{`task_started {}`, `task_retried {}`, `task_started {}`}, running},
 		{"retried though asked to stop", []string{`task_started {}`, asked, `task_retried {}`}, cancelling},
 		{"a task completes", []string{`task_started {}`, `task_completed {}`}, completed},
+		{"a task completes and the job waits for input", []string{`task_started {}`, rootStarts, interrupted, `task_completed {}`}, waiting},
+		{"and is resumed by another task", []string{`task_started {}`, rootStarts, interrupted, `task_completed {}`, `task_started {}`}, running},
 		{"a task fails", []string{`task_started {}`, `task_failed {"error":"x"}`}, failed},
 		{"strays behind the verdict", []string{`task_failed {}`, `thought {}`, `task_progress {}`, `tool_result {}`}, failed},
 		{"a tool's error behind the verdict", []string{`task_failed {}`, `error {"scope":"tool"}`, custom}, failed},

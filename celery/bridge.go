@@ -33,10 +33,10 @@ type Options struct {
 	// Logger takes warnings. Nil: slog.Default().
 	Logger *slog.Logger
 
-	// reconcileEvery, and how long the lease of the bridge holds. Tests shorten
-	// them.
-	reconcileEvery, lease time.Duration
-	node                  string
+	// reconcileEvery, how long the lease of the bridge holds, and how long after
+	// its task's end a job is closed. Tests shorten them.
+	reconcileEvery, lease, closeAfter time.Duration
+	node                              string
 }
 
 // queueType names Celery among the task queues.
@@ -104,6 +104,9 @@ func Start(ctx context.Context, store tidings.Store, opts Options) (*Bridge, err
 	if opts.lease == 0 {
 		opts.lease = 5 * time.Second
 	}
+	if opts.closeAfter == 0 {
+		opts.closeAfter = 5 * time.Second
+	}
 	if opts.node == "" {
 		opts.node = tidings.NewJobID()
 	}
@@ -115,7 +118,7 @@ func Start(ctx context.Context, store tidings.Store, opts Options) (*Bridge, err
 	own, cancel := context.WithCancel(context.Background())
 	b.cancel = cancel
 	for i := range b.shards {
-		b.shards[i] = &shard{b: b, tracker: newTracker(opts.JobArg, time.Now), inbox: make(chan heard, shardQueue)}
+		b.shards[i] = &shard{b: b, tracker: newTracker(opts.JobArg, opts.closeAfter, time.Now), inbox: make(chan heard, shardQueue)}
 		b.work.Go(func() { b.shards[i].run(own) })
 	}
 	up := make(chan struct{}, 1)
@@ -286,6 +289,7 @@ func (b *Bridge) care(ctx context.Context) {
 	reconcile := time.NewTicker(b.opts.reconcileEvery)
 	defer reconcile.Stop()
 	b.enableEvents(ctx)
+	b.adoptEnded(ctx)
 	for {
 		select {
 		case <-ctx.Done():

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"tidings"
 )
@@ -147,4 +148,52 @@ app.sleep.apply_async((20,), task_id="waits")
 	same(t, story(t, store, "ends"), "task_queued 1 received", "task_started 1", "task_completed 1 reconciled")
 	awaitStatus(t, store, "fails", tidings.StatusFailed)
 	same(t, story(t, store, "fails"), "task_queued 1 received", "task_started 1", "task_failed 1 ValueError reconciled")
+}
+
+// A job whose task has ended, and of which nobody says more, is closed: those who
+// watch it get the end. One that waits for input is not.
+func TestJobsAreClosedAfterTheirTask(t *testing.T) {
+	a := newApp(t)
+	store := testStore(t)
+	before := a.bridge(store, Options{})
+	a.worker("w1").awaitEvents(t)
+	a.do(`app.add.apply_async((2, 3), task_id="before")`)
+	awaitStatus(t, store, "before", tidings.StatusCompleted)
+	if err := before.Close(); err != nil {
+		t.Fatal(err)
+	}
+	a.bridge(store, Options{closeAfter: 10 * time.Millisecond})
+	a.do(`
+app.sleep.apply_async((2,), task_id="waits")
+app.add.apply_async((2, 3), task_id="ok")
+app.fail.apply_async(("broken",), task_id="fails")
+`)
+	awaitStatus(t, store, "waits", tidings.StatusRunning)
+	h := tidings.Start(t.Context(), "waits", store, nil) // as in its worker
+	h.Interrupt("go on?")
+	if err := h.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	closed := func(id string) func() bool {
+		return func() bool {
+			job, err := store.Job(t.Context(), id)
+			return err == nil && job.Closed
+		}
+	}
+	for _, id := range []string{"before", "ok", "fails"} {
+		eventually(t, id+" is closed", closed(id))
+	}
+	same(t, story(t, store, "before"), "task_queued 1 received", "task_started 1", "task_completed 1", "done 1 completed")
+	same(t, story(t, store, "ok"), "task_queued 1 received", "task_started 1", "task_completed 1", "done 1 completed")
+	same(t, story(t, store, "fails"), "task_queued 1 received", "task_started 1", "task_failed 1 ValueError", "error 1 ValueError")
+	if job := awaitStatus(t, store, "fails", tidings.StatusFailed); job.Error != "ValueError: broken" {
+		t.Errorf("the error is %q", job.Error)
+	}
+	eventually(t, "the task of the job that waits has ended", func() bool {
+		lines := story(t, store, "waits")
+		return lines[len(lines)-1] == "task_completed 1"
+	})
+	if closed("waits")() || awaitStatus(t, store, "waits", tidings.StatusWaiting).Closed {
+		t.Error("the job that waits is closed")
+	}
 }

@@ -142,6 +142,9 @@ func (a *app) bridge(store tidings.Store, opts Options) *Bridge {
 	if opts.reconcileEvery == 0 {
 		opts.reconcileEvery = time.Second
 	}
+	if opts.closeAfter == 0 {
+		opts.closeAfter = time.Hour // so that the stories end with the tasks
+	}
 	opts.Logger = slog.New(slog.NewTextHandler(a.t.Output(), nil))
 	ctx, cancel := context.WithTimeout(a.t.Context(), 30*time.Second)
 	defer cancel()

@@ -83,6 +83,27 @@ func (b *Bridge) adopt(ctx context.Context) (stopping map[string]*tidings.Cancel
 	return stopping
 }
 
+// adoptEnded takes up jobs whose task ended lately, so that they are closed even
+// if the node that would have done so is gone.
+func (b *Bridge) adoptEnded(ctx context.Context) {
+	known := b.jobs()
+	q := tidings.JobsQuery{Status: []tidings.Status{tidings.StatusCompleted, tidings.StatusFailed}, Since: time.Now().Add(-24 * time.Hour), Limit: 500}
+	for ctx.Err() == nil {
+		page, err := b.store.Jobs(ctx, q)
+		if err != nil {
+			return
+		}
+		for i := range page.Jobs {
+			if job := &page.Jobs[i]; job.Task != nil && job.Task.Verdict != "" && !job.Closed && !known[job.ID] {
+				b.adoptJob(ctx, job.ID)
+			}
+		}
+		if q.Cursor = page.NextCursor; q.Cursor == "" {
+			return
+		}
+	}
+}
+
 // jobs are those of the tasks that are known.
 func (b *Bridge) jobs() map[string]bool {
 	out := map[string]bool{}
@@ -116,7 +137,7 @@ func (b *Bridge) adoptJob(ctx context.Context, jobID string) {
 		if t := s.tracker.task(id); !t.loaded {
 			t.loaded, t.job = true, jobID
 			for i := range past {
-				t.recall(&past[i])
+				s.tracker.recall(t, &past[i])
 			}
 			t.seen = time.Time{} // nothing was heard of it by this node
 		}

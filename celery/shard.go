@@ -59,6 +59,8 @@ func (b *Bridge) hear(h heard) {
 func (s *shard) run(ctx context.Context) {
 	merge := time.NewTicker(mergeWait / 5)
 	defer merge.Stop()
+	closing := time.NewTicker(time.Second)
+	defer closing.Stop()
 	sweep := time.NewTicker(keepEnded / 2)
 	defer sweep.Stop()
 	for {
@@ -69,8 +71,21 @@ func (s *shard) run(ctx context.Context) {
 			s.take(ctx, h)
 		case <-merge.C:
 			s.write(ctx, s.tracker.due())
+		case <-closing.C:
+			s.closeJobs(ctx)
 		case <-sweep.C:
 			s.tracker.sweep()
+		}
+	}
+}
+
+// closeJobs closes the logs of jobs whose task ended, unless the job goes on:
+// it waits for input, or something came behind the task's end.
+func (s *shard) closeJobs(ctx context.Context) {
+	for _, t := range s.tracker.toClose() {
+		job, err := s.b.store.Job(ctx, t.job)
+		if err == nil && !job.Closed && job.Task != nil && job.Task.Verdict != "" {
+			s.write(ctx, s.tracker.close(t))
 		}
 	}
 }
@@ -113,7 +128,7 @@ func (s *shard) append(ctx context.Context, t transition) {
 		batch := tidings.Batch{Events: []tidings.Event{t.event}, Producer: &producer}
 		receipt, err := s.b.store.Append(ctx, t.jobID, batch)
 		var fenced *tidings.FencedError
-		var closed *tidings.ClosedError
+		var over *tidings.ClosedError
 		switch {
 		case err == nil && receipt.Duplicate:
 			s.b.counts.repeated.Add(1)
@@ -128,7 +143,7 @@ func (s *shard) append(ctx context.Context, t transition) {
 			}
 			producer.Epoch = t.place.epoch()
 			continue
-		case errors.As(err, &closed):
+		case errors.As(err, &over):
 			s.b.counts.late.Add(1)
 			return
 		case !errors.Is(err, tidings.ErrUnavailable):
@@ -195,7 +210,7 @@ func (s *shard) load(ctx context.Context, h heard) {
 		t.job = jobID
 	}
 	for i := range past {
-		t.recall(&past[i])
+		s.tracker.recall(t, &past[i])
 	}
 }
 
@@ -278,8 +293,8 @@ func ofTask(events []tidings.Event, taskID string) []tidings.Event {
 	return out
 }
 
-// recall takes over what an event of the log says of the task.
-func (t *task) recall(e *tidings.Event) {
+// recall takes over what an event of the log says of the task, with tr locked.
+func (tr *tracker) recall(t *task, e *tidings.Event) {
 	var d data
 	if json.Unmarshal(e.Data, &d) != nil {
 		return
@@ -297,6 +312,12 @@ func (t *task) recall(e *tidings.Event) {
 		t.receivedAt = e.Time
 	case started:
 		t.startedAt = e.Time
+	case ended:
+		t.ending = verdict{state: stateFailure, at: e.Time, result: d.Result, kind: d.Kind, text: d.Error}
+		if e.Type == tidings.TypeTaskCompleted {
+			t.ending.state = stateSuccess
+		}
+		t.closeDue = tr.now().Add(tr.closeAfter)
 	}
 	if p.epoch() > t.place.epoch() {
 		t.place = p
@@ -314,8 +335,8 @@ func kindOf(eventType string, d *data) kind {
 		return retried
 	case tidings.TypeTaskCompleted, tidings.TypeTaskFailed:
 		return ended
-	case tidings.TypeCancelled:
-		return killed
+	case tidings.TypeCancelled, tidings.TypeDone, tidings.TypeError:
+		return closed
 	}
 	if d.Status == "received" {
 		return received

@@ -23,6 +23,8 @@ type task struct {
 	verdict                       *verdict  // a result that waits for the event of the same end
 	next                          *event    // a later try, which waits for the end of this one
 	nextDue                       time.Time
+	ending                        verdict   // how it ended
+	closeDue                      time.Time // when its job is closed; zero: never, or it is already
 }
 
 // verdict is how a try of a task ended, from the result backend, from an event

@@ -14,6 +14,9 @@ import (
 type tracker struct {
 	jobArg string // the keyword argument with the job's ID; empty: the task's ID is the job's
 	now    func() time.Time
+	// closeAfter is how long the job's own last word is waited for when its
+	// task has ended.
+	closeAfter time.Duration
 
 	mu      sync.Mutex
 	tasks   map[string]*task
@@ -32,8 +35,8 @@ const (
 	maxTasks = 100_000 / shards
 )
 
-func newTracker(jobArg string, now func() time.Time) *tracker {
-	return &tracker{jobArg: jobArg, now: now, tasks: map[string]*task{}}
+func newTracker(jobArg string, closeAfter time.Duration, now func() time.Time) *tracker {
+	return &tracker{jobArg: jobArg, closeAfter: closeAfter, now: now, tasks: map[string]*task{}}
 }
 
 // task gives what is known of a task, with the tracker locked.
@@ -334,10 +337,7 @@ func (v *verdict) merge(other *verdict) {
 		merged.result = result.result
 	}
 	if result.kind != "" {
-		merged.kind = result.kind
-	}
-	if merged.text == "" {
-		merged.text = result.text
+		merged.kind, merged.text = result.kind, result.text
 	}
 	if merged.traceback == "" {
 		merged.traceback = result.traceback
@@ -368,13 +368,17 @@ func (tr *tracker) tell(t *task, v verdict) []transition {
 			d.Kind, d.Error, d.Traceback = v.kind, v.text, v.traceback
 		}
 	}
+	if v.state != stateRetry {
+		t.ending = v
+		t.closeDue = tr.now().Add(tr.closeAfter)
+	}
 	switch v.state {
 	case stateSuccess:
 		return t.step(ended, v.retries, v.at, tidings.TypeTaskCompleted, fill)
 	case stateRetry:
 		return t.step(retried, v.retries, v.at, tidings.TypeTaskRetried, fill)
 	case stateRevoked:
-		return t.step(killed, v.retries, v.at, tidings.TypeCancelled, fill)
+		return t.step(closed, v.retries, v.at, tidings.TypeCancelled, fill)
 	}
 	return t.step(ended, v.retries, v.at, tidings.TypeTaskFailed, fill)
 }
@@ -401,6 +405,43 @@ func (tr *tracker) due() []transition {
 		}
 	}
 	return out
+}
+
+// toClose gives the tasks that ended a while ago, and for which the log of
+// their job is not known to be closed.
+func (tr *tracker) toClose() []*task {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	var out []*task
+	for _, t := range tr.tasks {
+		if t.place.kind == ended && t.job == t.id && !t.closeDue.IsZero() && !tr.now().Before(t.closeDue) {
+			t.closeDue = time.Time{}
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// close ends the job as its task did, if nothing else did: without it, those who
+// watch would wait for ever for a word of an agent that says none.
+func (tr *tracker) close(t *task) []transition {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	next := t.place
+	if next.kind != ended {
+		return nil // it was begun again
+	}
+	next.kind = closed
+	t.place = next
+	v := t.ending
+	d := t.data()
+	d.DurationMs = milliseconds(t.startedAt, v.at)
+	if v.state == stateSuccess {
+		d.Status, d.Output = "completed", v.result
+		return []transition{{task: t, jobID: t.job, place: next, event: newEvent(tidings.TypeDone, tr.now(), d)}}
+	}
+	d.Error, d.Kind, d.Scope, d.Fatal = v.text, v.kind, "job", true
+	return []transition{{task: t, jobID: t.job, place: next, event: newEvent(tidings.TypeError, tr.now(), d)}}
 }
 
 // sweep forgets tasks that ended a while ago.

@@ -20,7 +20,7 @@ const (
 	rejected // given back to the queue
 	retried
 	ended  // completed or failed
-	killed // revoked: the job is cancelled
+	closed // the job has ended too: it was revoked, or nothing came behind the task's end
 )
 
 // place orders the steps of one task: by retry, then by delivery within it (a
@@ -81,6 +81,7 @@ type data struct {
 	WaitMs     *int64          `json:"queue_wait_ms,omitempty"`
 	DurationMs *int64          `json:"duration_ms,omitempty"`
 	Result     json.RawMessage `json:"result,omitempty"`
+	Output     json.RawMessage `json:"output,omitempty"`
 	Error      string          `json:"error,omitempty"`
 	Kind       string          `json:"kind,omitempty"`
 	Traceback  string          `json:"traceback,omitempty"`
@@ -89,6 +90,8 @@ type data struct {
 	Message    string          `json:"message,omitempty"`
 	Name       string          `json:"name,omitempty"`  // of a custom event
 	Value      json.RawMessage `json:"value,omitempty"` // likewise
+	Scope      string          `json:"scope,omitempty"`
+	Fatal      bool            `json:"fatal,omitempty"`
 	Reconciled bool            `json:"reconciled,omitempty"`
 	Truncated  map[string]int  `json:"truncated,omitempty"`
 }
@@ -103,10 +106,11 @@ func newEvent(eventType string, at time.Time, d data) tidings.Event {
 	d.cut("error", &d.Error, maxText)
 	d.cut("message", &d.Message, maxText)
 	d.cutJSON("result", &d.Result)
+	d.cutJSON("output", &d.Output)
 	d.cutJSON("value", &d.Value)
 	text, err := json.Marshal(d)
 	if err != nil { // a result that is not JSON after all
-		d.Result, d.Value = nil, nil
+		d.Result, d.Output, d.Value = nil, nil, nil
 		text, _ = json.Marshal(d)
 	}
 	return tidings.Event{Type: eventType, Time: at, Data: text}
@@ -147,7 +151,7 @@ func (d *data) truncated(field string, full int) {
 }
 
 func (k kind) String() string {
-	return [...]string{"", "sent", "received", "started", "rejected", "retried", "ended", "killed"}[k]
+	return [...]string{"", "sent", "received", "started", "rejected", "retried", "ended", "closed"}[k]
 }
 
 func (p place) String() string { return fmt.Sprintf("%d/%d/%s", p.retries, p.delivery, p.kind) }

@@ -36,9 +36,40 @@ func (p *printer) describe(e *tidings.Event, d *shown) (code, text string) {
 		return "", describeCustom(e, d)
 	case tidings.TypeTaskQueued, tidings.TypeTaskStarted, tidings.TypeTaskProgress,
 		tidings.TypeTaskRetried, tidings.TypeTaskCompleted, tidings.TypeTaskFailed:
-		return blue, joinNonEmpty("  ", "# "+e.Type, d.Task, d.Message, raw(d.Error))
+		return p.describeTask(e, d)
 	}
 	return "", "· " + e.Type + "  " + string(e.Data)
+}
+
+// describeTask is a task queue's view of the job.
+func (p *printer) describeTask(e *tidings.Event, d *shown) (code, text string) {
+	name := joinNonEmpty(" ", "task", d.Task)
+	var on, attempt string
+	if d.Worker != "" {
+		on = "on " + d.Worker
+	}
+	if d.Attempt > 1 {
+		attempt = fmt.Sprintf("attempt %d", d.Attempt)
+	}
+	key := "task:" + d.TaskID
+	switch e.Type {
+	case tidings.TypeTaskQueued:
+		return dim, "○ " + joinNonEmpty(" ", name, first2(statusWord(d.Status), "queued"), on) + aside(attempt)
+	case tidings.TypeTaskStarted:
+		p.began[key] = e.Time
+		return bold, "▸ " + joinNonEmpty(" ", name, on) + aside(attempt)
+	case tidings.TypeTaskRetried:
+		return yellow, joinNonEmpty(": ", "↻ "+name+" is tried again"+aside(attempt), first2(raw(d.Error), d.Reason))
+	case tidings.TypeTaskCompleted:
+		return green, joinNonEmpty("  ", "✓ "+name+aside(p.took(e, d, key)), raw(d.Result))
+	case tidings.TypeTaskFailed:
+		return red, joinNonEmpty(": ", "✗ "+name+aside(p.took(e, d, key)), raw(d.Error))
+	}
+	progress := ""
+	if d.Progress != nil {
+		progress = fmt.Sprintf("%.0f %%", *d.Progress*100)
+	}
+	return "", joinNonEmpty("  ", "· "+first2(d.Name, name), progress, first2(d.Message, string(d.Value)))
 }
 
 // raw is a JSON string's content, or another value as it stands.

@@ -58,6 +58,9 @@ type shown struct {
 	Task        string          `json:"task"`
 	Queue       string          `json:"queue"`
 	Attempt     int64           `json:"attempt"`
+	TaskID      string          `json:"task_id"`
+	Worker      string          `json:"worker"`
+	Result      json.RawMessage `json:"result"`
 	RunID       string          `json:"run_id"`
 	ParentRunID string          `json:"parent_run_id"`
 }

@@ -26,6 +26,7 @@ type serveCmd struct {
 	retentionFlags
 	authFlags
 	limitFlags
+	panelFlags
 
 	Heartbeat       time.Duration `help:"Time between signs of life on a quiet stream." default:"15s"`
 	SSERetry        time.Duration `name:"sse-retry" help:"What viewers are told to wait before they reconnect." default:"2s"`
@@ -123,6 +124,7 @@ func (s *serveCmd) config(log io.Writer) (app.Config, error) {
 	s.limitFlags.apply(&c)
 	s.bridgeFlags.apply(&c)
 	s.celeryFlags.apply(&c)
+	s.panelFlags.apply(&c)
 	c.Retention.AfterEnd, c.Retention.EventsPerJob, c.Retention.BytesPerJob = s.KeepFor, s.KeepEvents, s.KeepBytes
 	return c, s.authFlags.apply(&c)
 }

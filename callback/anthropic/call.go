@@ -33,11 +33,13 @@ type call struct {
 // event takes in an event of a stream.
 func (c *call) event(data []byte) {
 	var e event
-	if json.Unmarshal(data, &e) != nil {
-		return // the SDK says so
-	}
+	err := json.Unmarshal(data, &e)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if err != nil {
+		c.broken = cmp.Or(c.broken, err)
+		return
+	}
 	switch e.Type {
 	case "message_start":
 		c.count(e.Message.Usage)
@@ -51,8 +53,8 @@ func (c *call) event(data []byte) {
 	case "message_stop":
 		c.last = true
 		c.finish(nil)
-	case "error":
-		c.broken = e.Error.err()
+	case "error": // the SDK reads no further
+		c.finish(e.Error.err())
 	}
 }
 
@@ -81,12 +83,13 @@ func (c *call) delta(index int, d *delta) {
 // message takes in an answer that came as a whole.
 func (c *call) message(data []byte) {
 	var m message
-	if json.Unmarshal(data, &m) != nil {
-		return // the SDK says so
-	}
+	err := json.Unmarshal(data, &m)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ended {
+	if err != nil {
+		c.broken = err
+	}
+	if err != nil || c.ended {
 		return
 	}
 	for i, b := range m.Content {

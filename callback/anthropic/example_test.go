@@ -49,22 +49,20 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	for _, e := range store.Events("job-42") {
-		fmt.Println(e.Type)
-	}
+	fmt.Print(memlog.Outline(store.Events("job-42")))
 	// Output:
-	// phase_update
-	// thought
-	// thought
-	// thought
-	// thought
-	// tool_call
-	// tool_result
-	// tool_call
-	// tool_result
-	// thought
-	// thought
-	// thought
-	// thought
-	// done
+	// phase_update started job
+	// thought started llm claude-opus model=claude-opus
+	// thought delta channel=reasoning "Oslo is north."
+	// thought delta "It is sunny."
+	// thought completed llm claude-opus model=claude-opus content="It is sunny." usage={"input_tokens":20,"output_tokens":9,"cached_input_tokens":15,"cache_write_tokens":2,"reasoning_tokens":3}
+	// tool_call tool tool=weather call=toolu_1 input={"city":"Oslo"}
+	// tool_result tool tool=weather call=toolu_1 output="sunny"
+	// tool_call tool tool=nope call=toolu_2 input={}
+	// tool_result tool tool=nope call=toolu_2 error="there is no tool \"nope\""
+	// thought started llm claude-opus model=claude-opus
+	// thought delta channel=reasoning "Oslo is north."
+	// thought delta "It is sunny."
+	// thought completed llm claude-opus model=claude-opus content="It is sunny." usage={"input_tokens":20,"output_tokens":9,"cached_input_tokens":15,"cache_write_tokens":2,"reasoning_tokens":3}
+	// done completed output="It is sunny." usage={"input_tokens":40,"output_tokens":18,"cached_input_tokens":30,"cache_write_tokens":4,"reasoning_tokens":6}
 }

@@ -48,7 +48,7 @@ type chatToolCall struct {
 func (c *call) chunk(chunk *completion) {
 	c.count(chunk.Usage)
 	if chunk.Error != nil {
-		c.broken = chunk.Error.err()
+		c.finish(chunk.Error.err())
 	}
 	for i := range chunk.Choices {
 		choice := &chunk.Choices[i]

@@ -56,7 +56,7 @@ func (c *call) responseEvent(e *responseEvent) {
 	case "response.completed", "response.incomplete", "response.failed":
 		c.outcome(&e.Response)
 	case "error":
-		c.broken = (&apiError{Code: e.Code, Message: string(e.Message)}).err()
+		c.finish((&apiError{Code: e.Code, Message: string(e.Message)}).err())
 	}
 }
 

@@ -40,6 +40,7 @@ func (m *Monitor) term(pause *time.Duration) error {
 	if _, wrong := errors.AsType[*tidings.InvalidError](err); wrong {
 		m.log.Warn("monitor: the checkpoint's cursor is of another store; the feed is read from its start", "error", err)
 		m.reset()
+		saved.Cursor = ""
 		feed, err = m.store.Feed(m.ctx, "")
 	}
 	if err != nil {
@@ -47,6 +48,7 @@ func (m *Monitor) term(pause *time.Duration) error {
 	}
 	defer feed.Close()
 	*pause = 0
+	m.progress.begin(saved.Cursor)
 	f := &follower{m: m, feed: feed, epoch: epoch, observer: observer, cursor: saved.Cursor}
 	return f.run()
 }

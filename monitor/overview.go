@@ -11,7 +11,7 @@ import (
 // Overview is what happens now.
 type Overview struct {
 	Now      time.Time `json:"now"`
-	Since    time.Time `json:"since"` // the first change that was counted
+	Since    time.Time `json:"since,omitzero"` // the first change that was counted; left out: none was
 	Jobs     JobCounts `json:"jobs"`
 	Window   Summary   `json:"window"`
 	Totals   Totals    `json:"totals"`
@@ -27,7 +27,7 @@ type JobCounts struct {
 	Cancelling int `json:"cancelling"`
 	Stalled    int `json:"stalled"` // of those running or cancelling: no sign of life
 	Overdue    int `json:"overdue"` // of those running or cancelling: silent for longer than usual
-	// OldestQueued is how long the job waits that is queued for longest.
+	// OldestQueuedMS is how long the job waits that has been queued for longest.
 	OldestQueuedMS int64 `json:"oldest_queued_ms"`
 	Forgotten      int64 `json:"forgotten"` // went on, but were too many to follow
 }
@@ -55,7 +55,9 @@ func (m *Monitor) Overview(window time.Duration, by string) Overview {
 	now := time.Now().UTC()
 	o := Overview{Now: now, Progress: m.Progress()}
 	m.View(func(f *Fold) {
-		o.Since = time.UnixMilli(f.since).UTC()
+		if f.since > 0 {
+			o.Since = time.UnixMilli(f.since).UTC()
+		}
 		o.Jobs = m.jobCounts(f, now)
 		w := f.Window(All, now.Add(-window), now)
 		o.Window = w.Summary()

@@ -26,6 +26,12 @@ func (p *progress) note(cursor string, changes int, latest time.Time) {
 	p.lag = max(p.at.Sub(latest), 0)
 }
 
+func (p *progress) begin(cursor string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cursor = cursor
+}
+
 // Progress says how far the monitor has come.
 type Progress struct {
 	Cursor string        `json:"cursor"`

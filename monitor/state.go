@@ -37,7 +37,9 @@ type Observer interface {
 	// Lead says that this node holds the lease now. state is what Snapshot gave
 	// for the last checkpoint, by whichever node; nil: none was made. The context
 	// ends when the lease is lost or the monitor stops; nothing may be sent
-	// after that. It may be called again, for a new lease.
+	// after that. It may be called again, for a new lease. An error keeps this
+	// node from counting until another try succeeds, so it is for what may pass;
+	// a state that can't be read is better begun anew.
 	Lead(ctx context.Context, state []byte) error
 	// Observe is told of a change after the fold took it in. It must be quick and
 	// must not call the Monitor, whose lock is held; f may be read.

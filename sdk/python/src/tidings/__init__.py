@@ -10,8 +10,9 @@ straight to Redis. Each of these names the extra that it needs.
 
 from __future__ import annotations
 
-from ._snapshot import RawJSON
 from ._cancel import acancel, astop_request, await_cancel, cancel, stop_request
+from ._follow import AsyncFollower, Event, Follower, Notice, afollow, follow
+from ._snapshot import RawJSON
 from .errors import (
     AuthError,
     ClosedError,
@@ -27,7 +28,6 @@ from .errors import (
     UnknownJobError,
 )
 from .handler import Handler, StopRequested, start
-from ._follow import AsyncFollower, Event, Follower, Notice, afollow, follow
 from .http import HTTPPublisher
 from .memory import MemoryPublisher
 from .publisher import JobPublisher, Publisher, Stats, StopRequest
@@ -44,18 +44,24 @@ __all__ = [
     "Follower",
     "GapError",
     "HTTPPublisher",
+    "Handler",
     "InvalidError",
     "JobPublisher",
     "MemoryPublisher",
+    "ModelRun",
     "Notice",
     "ProblemError",
     "Publisher",
+    "RawJSON",
     "RewoundError",
+    "Run",
     "SequenceError",
     "Stats",
     "StopRequest",
+    "StopRequested",
     "TidingsError",
     "TooLargeError",
+    "ToolRun",
     "UnavailableError",
     "UnknownJobError",
     "acancel",
@@ -64,5 +70,6 @@ __all__ = [
     "await_cancel",
     "cancel",
     "follow",
+    "start",
     "stop_request",
 ]

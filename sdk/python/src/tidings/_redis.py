@@ -144,7 +144,8 @@ class _Sentinels(_Borrowed):
     def __init__(self, pool: Any) -> None:
         asked = [settings(s.connection_pool.connection_kwargs) for s in pool.sentinel_manager.sentinels]
         nodes = [(s.pop("host"), s.pop("port")) for s in asked]
-        group = redis.sentinel.Sentinel(nodes, sentinel_kwargs=asked[0])
+        make: Any = redis.sentinel.Sentinel  # untyped
+        group = make(nodes, sentinel_kwargs=asked[0])
         more = settings(pool.connection_kwargs)
         more.pop("host", None)
         more.pop("port", None)

@@ -19,7 +19,7 @@ _STEP: Final = 256
 
 
 def _read(name: str) -> str:
-    return files("tidings").joinpath("lua", f"{name}.lua").read_text("utf-8")
+    return (files("tidings") / "lua" / f"{name}.lua").read_text("utf-8")
 
 
 class Script:

@@ -14,10 +14,11 @@ task will be tried again.
 from __future__ import annotations
 
 import logging
+import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from datetime import datetime
 from json import dumps
 from typing import Any, Final
 
@@ -65,6 +66,7 @@ def setup(
     queued: bool = True,
     ends: bool | None = None,
     flush: float = 0.0,
+    retry_flush: float = 5.0,
 ) -> Integration:
     """Tell of the tasks of an app. Call it once where the app is made, in what
     workers and callers import; processes that a worker forks are taken care of.
@@ -77,9 +79,11 @@ def setup(
     case. Give False where several tasks share a job; `root_id` implies it. A revoked
     task is `cancelled`, which ends its job always. `flush` is how many seconds the end of a task
     waits until all is stored; by default it does not wait, and what is queued is
-    sent while the next task runs, and when the worker process ends.
+    sent while the next task runs, and when the worker process ends. `retry_flush` is
+    how many seconds a retry waits for that before its message is sent, for the next
+    attempt takes the job over: what this one has not sent by then is lost.
     """
-    return Integration(app, publisher, job_id, heartbeat, queued, ends, flush)
+    return Integration(app, publisher, job_id, heartbeat, queued, ends, flush, retry_flush)
 
 
 class TidingsTask(Task):  # type: ignore[misc]
@@ -126,6 +130,7 @@ class _Running:
         self.began = time.monotonic()
         self.before: _Running | None = None
         self.failure: tuple[str, str] | None = None  # told by task_failure: text and kind
+        self.retried = False
 
     def tell(self, event_type: str, more: Mapping[str, Any], raw: str = "", terminal: bool = False) -> None:
         """Publish an event of the task. `raw` is members as JSON."""
@@ -149,6 +154,7 @@ class Integration:
         queued: bool,
         ends: bool | None,
         flush: float,
+        retry_flush: float,
     ) -> None:
         self.app = app
         self.publisher = publisher
@@ -156,9 +162,11 @@ class Integration:
         self._heartbeat = heartbeat
         self._ends = False if job_id == "root_id" and ends is None else ends
         self._flush = flush
+        self._retry_flush = retry_flush
         self._running: dict[str, _Running] = {}
         self._connected: list[tuple[Any, Callable[..., None]]] = [
             (signals.task_prerun, self._guarded(self._prerun)),
+            (signals.before_task_publish, self._guarded(self._publishing)),
             (signals.task_retry, self._guarded(self._retry)),
             (signals.task_failure, self._guarded(self._failure)),
             (signals.task_revoked, self._guarded(self._revoked)),
@@ -191,7 +199,7 @@ class Integration:
 
     # --- where the task runs ---
 
-    def _prerun(self, task: Any, task_id: str, kwargs: Any = None, **_: object) -> None:
+    def _prerun(self, task: Any, /, task_id: str, kwargs: Any = None, **_: object) -> None:
         request = task.request
         job_id = self._rule(task_id, kwargs or {}, request.headers or {}, request.root_id)
         if job_id is None:
@@ -204,7 +212,7 @@ class Integration:
         _current.set(running)
         running.tell("task_started", {})
 
-    def _retry(self, task: Any, request: Any, reason: Any = None, einfo: Any = None, **_: object) -> None:
+    def _retry(self, task: Any, /, request: Any, reason: Any = None, einfo: Any = None, **_: object) -> None:
         running = self._running.get(request.id)
         if running is None:  # a worker that shuts down gives the task back
             running = self._elsewhere(task, request.id, request)
@@ -212,17 +220,37 @@ class Integration:
                 running.tell("task_retried", {"reason": "the worker shuts down"})
                 running.job.close()
             return
-        running.job.release_end(again=True)
-        error = getattr(reason, "exc", None)
+        if not running.retried:
+            self._tell_retry(running, getattr(reason, "exc", None) or reason, None)
+
+    def _publishing(self, name: Any, /, headers: Any = None, **_: object) -> None:
+        """Tell of a retry before another worker can begin it: from then on nothing
+        more of this attempt is taken."""
+        running = _current.get()
+        if running is None or not isinstance(headers, Mapping) or not headers.get("retries"):
+            return
+        if headers.get("id") != running.about["task_id"] or running.retried:
+            return
+        self._tell_retry(running, _retried_for(), headers.get("eta"))
+        if not running.job.flush(self._retry_flush):
+            log.warning("tidings: the next attempt of job %s may begin before this one is told", running.job.job_id)
+
+    def _tell_retry(self, running: _Running, error: Any, eta: Any) -> None:
+        running.retried = True
+        running.job.soften_end()
         more: dict[str, Any] = running.took()
-        when = getattr(reason, "when", None)
-        if isinstance(when, datetime):
-            more["eta"] = when.isoformat()
-        text, kind = _error(error if error is not None else reason)
-        running.tell("task_retried", {**more, "kind": kind}, _texts(text, _trace(einfo)))
+        if eta:
+            more["eta"] = str(eta)
+        texts = ""
+        if error is not None:
+            text, more["kind"] = _error(error)
+            trace = error.__traceback__ if isinstance(error, BaseException) else None
+            told = "".join(traceback.format_exception(error)) if trace is not None else ""
+            texts = _texts(text, told)
+        running.tell("task_retried", more, texts)
 
     def _failure(
-        self, task: Any, task_id: str, exception: Any = None, kwargs: Any = None, einfo: Any = None, **_: object
+        self, task: Any, /, task_id: str, exception: Any = None, kwargs: Any = None, einfo: Any = None, **_: object
     ) -> None:
         text, kind = _error(exception)
         running = self._running.get(task_id)
@@ -239,7 +267,7 @@ class Integration:
             running.job.close()
 
     def _revoked(
-        self, task: Any, request: Any, terminated: bool = False, signum: Any = None, expired: bool = False, **_: object
+        self, task: Any, /, request: Any, terminated: bool = False, signum: Any = None, expired: bool = False, **_: object
     ) -> None:
         running = self._elsewhere(task, request.id, request)
         if running is None:
@@ -249,7 +277,7 @@ class Integration:
         running.tell("cancelled", {"reason": reason, **more}, terminal=True)
         running.job.close()
 
-    def _postrun(self, task: Any, task_id: str, retval: Any = None, state: Any = None, **_: object) -> None:
+    def _postrun(self, task: Any, /, task_id: str, retval: Any = None, state: Any = None, **_: object) -> None:
         running = self._running.pop(task_id, None)
         if running is None:
             return
@@ -262,7 +290,7 @@ class Integration:
         elif state == "FAILURE":
             self._last_word(running, None)
         else:  # to be tried again, replaced, or given back
-            running.job.release_end(again=True)
+            running.job.forget_end()
         running.job.close()
         if self._flush > 0:
             running.job.flush(self._flush)
@@ -284,7 +312,7 @@ class Integration:
         data = dumps({k: v for k, v in about.items() if v != ""}, separators=(",", ":"))
         running.job.emit("error", data[:-1] + _texts(text, "") + "}", terminal=True)
 
-    def _shutdown(self, sender: Any, **_: object) -> None:
+    def _shutdown(self, sender: Any, /, **_: object) -> None:
         self.publisher.close(self.publisher._exit_timeout)
 
     # --- elsewhere ---
@@ -305,7 +333,7 @@ class Integration:
         return _Running(job, _about(task.name, task_id, request))
 
     def _published(
-        self, name: Any, headers: Any = None, body: Any = None, routing_key: Any = None, **_: object
+        self, name: Any, /, headers: Any = None, body: Any = None, routing_key: Any = None, **_: object
     ) -> None:
         if not isinstance(headers, Mapping) or "id" not in headers or headers.get("retries"):
             return
@@ -375,16 +403,26 @@ def _error(error: Any) -> tuple[str, str]:
     return text or type(error).__name__, type(error).__name__
 
 
+def _retried_for() -> BaseException | None:
+    """Give the error for which the task is being retried, by whoever called for that."""
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        if frame.f_code is Task.retry.__code__:
+            given = frame.f_locals.get("exc")
+            return given if isinstance(given, BaseException) else sys.exc_info()[1]
+        frame = frame.f_back
+    return sys.exc_info()[1]
+
+
 def _trace(einfo: Any) -> str:
-    """Give a traceback's end, which says most."""
-    text = str(getattr(einfo, "traceback", "") or "")
-    return text if len(text) <= _MAX_TRACEBACK else "…" + text[-_MAX_TRACEBACK:]
+    return str(getattr(einfo, "traceback", "") or "")
 
 
-def _texts(error: str, traceback: str) -> str:
-    """Give error and traceback as members."""
+def _texts(error: str, trace: str) -> str:
+    """Give the error and the traceback's end, which says most, as members."""
     told = cut_text(error, _MAX_ERROR)
     out = f',"error":{told.json}'
-    if traceback:
-        out += f',"traceback":{cut_text(traceback, 2 * _MAX_TRACEBACK).json}'
+    if trace:
+        trace = trace if len(trace) <= _MAX_TRACEBACK else "…" + trace[-_MAX_TRACEBACK:]
+        out += f',"traceback":{cut_text(trace, 4 * _MAX_TRACEBACK).json}'
     return out + (f',"truncated":{{"error":{told.full}}}' if told.full else "")

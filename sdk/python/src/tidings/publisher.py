@@ -240,24 +240,36 @@ class JobPublisher:
         queue, which knows only when the task is over whether it will run again."""
         self._hold = True
 
-    def release_end(self, *, again: bool = False) -> bool:
-        """Put the terminal event that was kept back, and say whether there was one.
-        `again` says that the job will be tried again, so that this is not its end: a
-        fatal error is told as one that is not, and anything else not at all."""
+    def release_end(self) -> bool:
+        """Put the terminal event that was kept back, and say whether there was one."""
+        self._hold = False
+        held = self._take_held()
+        if held is not None:
+            with self._lock:
+                self._queue.put_event(*held, True)
+            self._wake()
+        return held is not None
+
+    def soften_end(self) -> None:
+        """Take what was kept back for no end, as the job will be tried again: a fatal
+        error is told as one that is not, anything else not at all."""
+        held = self._take_held()
+        if held is not None and held[0] == "error":
+            told = {**loads(held[1]), "fatal": False}
+            data = dumps(told, ensure_ascii=False, separators=(",", ":"))
+            with self._lock:
+                self._queue.put_event("error", data, held[2], False)
+            self._wake()
+
+    def forget_end(self) -> None:
+        """Forget what was kept back, and keep back nothing more."""
+        self._hold = False
+        self._take_held()
+
+    def _take_held(self) -> tuple[str, str, int] | None:
         with self._lock:
-            self._hold, held, self._held = False, self._held, None
-        if held is None:
-            return False
-        kind, data, at = held
-        if not again or kind == "cancelled":
-            with self._lock:
-                self._queue.put_event(kind, data, at, True)
-        elif kind == "error":
-            told = {**loads(data), "fatal": False}
-            with self._lock:
-                self._queue.put_event(kind, dumps(told, ensure_ascii=False, separators=(",", ":")), at, False)
-        self._wake()
-        return True
+            held, self._held = self._held, None
+            return held
 
     def _keep_back(self, event_type: str, data: str, at: int) -> None:
         if self._held is None:

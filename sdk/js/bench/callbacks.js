@@ -1,7 +1,9 @@
 /**
  * What a callback costs the agent's thread, with a server that takes the events:
  * `npm run bench`. Says the percentiles of each callback, and fails if one is over
- * 20 µs at p99 (BENCH_LIMIT_US sets another limit).
+ * 20 µs at p99 (BENCH_LIMIT_US sets another limit). The last row is arithmetic of
+ * about 10 µs that touches no memory: what it needs more at p99, and an interrupted
+ * callback does, the machine took for others.
  */
 
 import { AIMessage, HumanMessage } from "@langchain/core/messages";
@@ -28,6 +30,13 @@ function time(name, round, fn) {
   took.get(name).push(ns / 1000);
 }
 
+let sum = 0;
+
+/** Arithmetic of about 10 µs. */
+function arithmetic() {
+  for (let i = 0; i < 10_000; i++) sum = (sum + i * 7) | 0;
+}
+
 const metadata = { ls_integration: "langgraph", langgraph_node: "agent", langgraph_step: 3, langgraph_checkpoint_ns: "agent:e76a7fa6-119e-5aec-a2cf-44926ed90c68" };
 const chain = { lc: 1, type: "constructor", id: ["langchain_core", "runnables", "RunnableSequence"] };
 const graph = { lc: 1, type: "not_implemented", id: ["langgraph", "pregel", "CompiledStateGraph"] };
@@ -49,6 +58,7 @@ for (let round = 0; round < ROUNDS; round++) {
   time("handleToolStart", round, () => handler.handleToolStart(llm, '{"city":"Oslo"}', tool, node, [], metadata, "weather", "c1"));
   time("handleToolEnd", round, () => handler.handleToolEnd("sunny in Oslo", tool));
   time("handleCustomEvent", round, () => handler.handleCustomEvent("progress", { pct: 50 }, node));
+  time("(arithmetic)", round, arithmetic);
   time("handleChainEnd (node)", round, () => handler.handleChainEnd({ messages: [answer] }, node));
   await handler.flush(); // an agent waits for its model; the queue is not full
 }
@@ -60,11 +70,14 @@ let over = false;
 const row = (cells) => console.log(cells[0].padEnd(28) + cells.slice(1).map((c) => String(c).padStart(10)).join(""));
 console.log(`Node ${process.version}, ${ROUNDS - WARM} rounds, microseconds a callback`);
 row(["", "p50", "p99", "p99.9", "calls"]);
+const control = took.get("(arithmetic)");
+took.delete("(arithmetic)");
+took.set("(arithmetic)", control); // the last row
 for (const [name, list] of took) {
   list.sort((a, b) => a - b);
   const at = (q) => list[Math.min(list.length - 1, Math.floor(q * list.length))];
   row([name, at(0.5).toFixed(1), at(0.99).toFixed(1), at(0.999).toFixed(1), list.length]);
-  over ||= at(0.99) > LIMIT;
+  over ||= list !== control && at(0.99) > LIMIT;
 }
 console.log(`stored: ${stored}, ${JSON.stringify(handler.stats())}`);
 await server.close();

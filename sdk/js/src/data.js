@@ -2,8 +2,9 @@ import { quote } from "./text.js";
 
 /** The JSON object of an event's data, member by member. */
 export class Data {
-  constructor() {
-    this.json = "{";
+  /** @param {string} [members]  that it begins with, as JSON */
+  constructor(members = "") {
+    this.json = "{" + members;
     this.truncated = "";
   }
 

@@ -201,7 +201,7 @@ export class Handler {
    */
   phase(info, fn) {
     const i = named(info, "name");
-    const run = new Run(this, i, "chain", false);
+    const run = this.guard("phase", () => new Run(this, i, "chain", false)) ?? new Run(this, {}, "chain", false);
     this.guard("phase", () => {
       const status = this.enter(run, i.resumed === true);
       if (run.hidden) return;
@@ -218,7 +218,7 @@ export class Handler {
    */
   model(info) {
     const i = typeof info === "string" ? { model: info, name: info } : info;
-    const m = new ModelRun(this, i);
+    const m = this.guard("model", () => new ModelRun(this, i)) ?? new ModelRun(this, {});
     this.guard("model", () => {
       this.enter(m.run, false);
       if (!m.run.hidden) this.emitData("thought", m.data("started").value("input", this.field("thought", "input", i.input)));
@@ -232,7 +232,7 @@ export class Handler {
    */
   toolStart(info) {
     const i = named(info, "tool");
-    const t = new ToolRun(this, i);
+    const t = this.guard("toolStart", () => new ToolRun(this, i)) ?? new ToolRun(this, {});
     this.guard("toolStart", () => {
       const d = t.data().value("input", this.field("tool_call", "input", i.input));
       this.enter(t.run, false);

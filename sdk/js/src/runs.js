@@ -59,8 +59,10 @@ export class Run {
    */
   constructor(h, info, kind, leaf, name = info.name) {
     this.h = h;
-    this.id = info.id || newRunId();
+    this.id = typeof info.id === "string" && info.id !== "" ? info.id : newRunId();
     this.name = name ? String(name) : "";
+    this.idJSON = quote(this.id);
+    this.nameJSON = this.name && quote(this.name);
     this.kind = info.kind || kind;
     this.hidden = info.hidden === true;
     this.parent = parentOf(h, info.parent);
@@ -91,7 +93,7 @@ export class Run {
   /** Begins the data of a phase_update of the run.
    * @param {string} status */
   data(status) {
-    return new Data().text("phase", this.name).str("status", status).members(this.tree);
+    return new Data((this.name && `"phase":${this.nameJSON},`) + `"status":"${status}",${this.tree}`);
   }
 
   /**
@@ -273,9 +275,10 @@ export class ModelRun {
     this.run = new Run(h, info, "llm", true);
     this.model = info.model ? String(info.model) : "";
     this.messageId = info.messageId || this.run.id;
+    this.messageJSON = quote(this.messageId);
     const parent = this.run.parent?.visible;
     /** The members that end the data of a delta. */
-    this.place = `"message_id":${quote(this.messageId)},"run_id":${quote(this.run.id)}` + (parent ? `,"parent_run_id":${quote(parent.id)}` : "");
+    this.place = `"message_id":${this.messageJSON},"run_id":${this.run.idJSON}` + (parent ? `,"parent_run_id":${parent.idJSON}` : "");
   }
 
   get id() {
@@ -284,7 +287,7 @@ export class ModelRun {
 
   /** @param {string} status */
   data(status) {
-    return new Data().str("status", status).text("model", this.model).str("message_id", this.messageId).members(this.run.tree);
+    return new Data(`"status":"${status}",${this.model && `"model":${quote(this.model)},`}"message_id":${this.messageJSON},${this.run.tree}`);
   }
 
   /**
@@ -498,14 +501,16 @@ function parentOf(h, parent) {
  * @param {RunInfo} info
  */
 function treeMembers(r, info) {
-  const d = new Data().str("run_id", r.id);
+  let members = `"run_id":${r.idJSON}`;
   const parent = r.parent?.visible;
-  if (parent) d.str("parent_run_id", parent.id);
-  d.text("name", r.name).text("kind", r.kind);
-  if (Array.isArray(info.ns) && info.ns.length > 0) d.raw("ns", `[${info.ns.map((part) => quote(String(part))).join(",")}]`);
-  if (Number.isInteger(info.step) && info.step !== 0) d.number("step", Number(info.step));
-  if (Number.isInteger(info.attempt) && info.attempt !== 0) d.number("attempt", Number(info.attempt));
-  return d.json.slice(1);
+  if (parent) members += `,"parent_run_id":${parent.idJSON}`;
+  if (r.name) members += `,"name":${r.nameJSON}`;
+  if (r.kind) members += `,"kind":${quote(String(r.kind))}`;
+  const { ns, step, attempt } = info;
+  if (Array.isArray(ns) && ns.length > 0) members += `,"ns":[${ns.map((part) => quote(String(part))).join(",")}]`;
+  if (Number.isInteger(step) && step !== 0) members += `,"step":${step}`;
+  if (Number.isInteger(attempt) && attempt !== 0) members += `,"attempt":${attempt}`;
+  return members;
 }
 
 /**

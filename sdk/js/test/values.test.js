@@ -158,6 +158,13 @@ describe("published", () => {
       job.model({ model: "m", input: value }).end(undefined, value);
       job.error(value);
     }
+    const stubborn = { toString() { throw new Error("no"); } };
+    for (const info of [{ name: stubborn, tool: stubborn, model: stubborn }, { id: 7, ns: [stubborn] }, { id: Symbol("x"), kind: {} }, null, hostile]) {
+      job.phase(info).end();
+      job.model(info).end();
+      job.toolStart(info).end();
+    }
+    job.custom(stubborn, 1);
     job.end(cyclic, undefined);
     assert.equal(await job.flush({ timeoutMs: 60_000 }), true);
     const { events, job: told } = await server.log(job.jobId);

@@ -2,7 +2,8 @@
 export declare class Data {
     json: string;
     truncated: string;
-    constructor();
+    /** @param {string} [members]  that it begins with, as JSON */
+    constructor(members?: string);
     /**
      * Adds JSON, unless it is empty.
      * @param {string} name

@@ -105,6 +105,8 @@ export declare class Run {
     h: import("./handler.js").Handler;
     id: string;
     name: string;
+    idJSON: string;
+    nameJSON: string;
     kind: string;
     hidden: boolean;
     parent: Run | undefined;
@@ -243,6 +245,7 @@ export declare class ModelRun {
     run: Run;
     model: string;
     messageId: string;
+    messageJSON: string;
     /** The members that end the data of a delta. */
     place: string;
     /** @type {Usage | undefined} */

@@ -156,3 +156,24 @@ func TestSubmitOfWhatIsNoTask(t *testing.T) {
 		t.Errorf("something was written: %v", err)
 	}
 }
+
+func TestExample(t *testing.T) {
+	w := newWorld(t)
+	var out strings.Builder
+	if err := report(w.ctx, w.redis.Addr(), &out); err != nil {
+		t.Fatal(err)
+	}
+	const want = `phase_update
+task_queued
+task_started
+phase_update
+phase_update
+phase_update
+phase_update
+task_completed
+done
+`
+	if out.String() != want {
+		t.Errorf("it printed:\n%s", out.String())
+	}
+}

@@ -51,6 +51,9 @@ type world struct {
 }
 
 func newWorld(t testing.TB) *world {
+	if t, ok := t.(*testing.T); ok {
+		t.Parallel() // they mostly wait
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	w := &world{t: t, ctx: ctx, redis: redistest.Server(t)}
@@ -263,8 +266,8 @@ func workUntilKilled(addr string) {
 		asynq.Job(taskCtx).Custom("working", os.Getpid())
 		<-taskCtx.Done()
 		fmt.Println("the task's context ended:", context.Cause(taskCtx))
-		cancel()
-		return taskCtx.Err()
+		os.Exit(0) // its lease is only old in Redis: asynq would go on with the task
+		return nil
 	}))
 	s := hibiken.NewServer(hibiken.RedisClientOpt{Addr: addr}, config())
 	if err := s.Start(handler); err != nil {

@@ -220,12 +220,27 @@ func (s *story) status(want tidings.Status) {
 // await waits until the log fulfils a condition.
 func (s *story) await(what string, is func() bool) {
 	s.t.Helper()
+	await(s.t, what, is)
+}
+
+func await(t testing.TB, what string, is func() bool) {
+	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for !is() {
 		if time.Now().After(deadline) {
-			s.t.Fatalf("waited in vain for %s; the log:\n%s", what, memlog.Outline(s.log.Events("job")))
+			t.Fatalf("waited in vain for %s", what)
 		}
 		time.Sleep(time.Millisecond)
+	}
+}
+
+// stopped works until the context ends.
+func stopped(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(30 * time.Second):
+		return errors.New("the context did not end")
 	}
 }
 

@@ -168,9 +168,13 @@ func TestSiblingOfAFailedToolMayEndAfterTheFlow(t *testing.T) {
 	s := start(t, &tidings.HandlerOptions{Automatic: true})
 	over := make(chan struct{})
 	w := newWorld(t, turn{calls: []*ai.ToolRequest{
-		{Ref: "c1", Name: "get_weather", Input: city{"Nowhere"}}, {Ref: "c2", Name: "slow", Input: city{"Oslo"}},
+		{Ref: "c1", Name: "fails", Input: city{"Nowhere"}}, {Ref: "c2", Name: "slow", Input: city{"Oslo"}},
 	}})
 	began := make(chan struct{})
+	w.tool("fails", func(*ai.ToolContext, city) (string, error) {
+		<-began
+		return "", errNoCity
+	})
 	w.tool("slow", func(ctx *ai.ToolContext, _ city) (string, error) {
 		close(began)
 		<-over
@@ -179,7 +183,6 @@ func TestSiblingOfAFailedToolMayEndAfterTheFlow(t *testing.T) {
 	flow := genkit.DefineFlow(w.Genkit, "weatherFlow", func(ctx context.Context, q string) (string, error) { return w.text(ctx, q) })
 	_, err := flow.Run(tidingsgenkit.WithJob(t.Context(), s.Handler), "hi")
 	wantError(t, err, "city not found")
-	<-began
 	close(over)
 	s.await("the end", func() bool { return s.log.Summary("job").Closed })
 	if n := s.count(tidings.TypeToolResult, `"output":"late"`); n != 1 {
@@ -391,7 +394,7 @@ done completed output="Paid." usage={"input_tokens":22,"output_tokens":6}
 func TestRequestToStopEndsTheFlowsContextAndTheJobAsCancelled(t *testing.T) {
 	s := start(t, nil)
 	working := make(chan struct{})
-	w := newWorld(t, turn{do: func(ctx context.Context) error { close(working); <-ctx.Done(); return ctx.Err() }})
+	w := newWorld(t, turn{do: func(ctx context.Context) error { close(working); return stopped(ctx) }})
 	flow := genkit.DefineFlow(w.Genkit, "weatherFlow", func(ctx context.Context, q string) (string, error) {
 		return w.text(context.WithoutCancel(ctx), q) // as a durable stream runs it
 	})

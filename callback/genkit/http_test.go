@@ -64,7 +64,10 @@ func (c *counting) serve(t *testing.T, m streaming.StreamManager) *httptest.Serv
 	flow := genkit.DefineStreamingFlow(g, "count", func(ctx context.Context, in string, cb func(context.Context, string) error) (string, error) {
 		for _, p := range c.pieces {
 			if c.next != nil {
-				<-c.next
+				select {
+				case <-c.next:
+				case <-t.Context().Done(): // the test has failed
+				}
 			}
 			if err := cb(ctx, in+p); err != nil {
 				return "", err
@@ -220,7 +223,7 @@ func TestAnotherProcessServesTheStream(t *testing.T) {
 func TestDurableFlowWhoseClientHasGoneCanBeStopped(t *testing.T) {
 	store := pebble(t)
 	working := make(chan struct{})
-	w := newWorld(t, turn{do: func(ctx context.Context) error { close(working); <-ctx.Done(); return ctx.Err() }})
+	w := newWorld(t, turn{do: func(ctx context.Context) error { close(working); return stopped(ctx) }})
 	flow := genkit.DefineStreamingFlow(w.Genkit, "slow", func(ctx context.Context, q string, cb func(context.Context, string) error) (string, error) {
 		if err := cb(ctx, "first"); err != nil {
 			return "", err
@@ -238,6 +241,7 @@ func TestDurableFlowWhoseClientHasGoneCanBeStopped(t *testing.T) {
 	first := ask(t, server, "")
 	<-working
 	_ = first.Body.Close()
+	await(t, "the job", func() bool { _, err := store.Job(t.Context(), "job"); return err == nil })
 	must(t, tidings.RequestCancel(t.Context(), store, "job", "ada", "enough"))
 	again := body(t, ask(t, server, first.Header.Get("X-Genkit-Stream-Id")))
 	if !strings.HasPrefix(again, "data: {\"message\":\"first\"}\n") || !strings.Contains(again, `"error"`) {

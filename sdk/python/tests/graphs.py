@@ -10,6 +10,7 @@ from langchain_core.callbacks import CallbackManagerForLLMRun, dispatch_custom_e
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import tool
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
@@ -145,8 +146,8 @@ def agent(script: list[Any] | None = None, checkpointer: Any = None, **options: 
     def ask(state: MessagesState) -> dict[str, Any]:
         return {"messages": [model.invoke(state["messages"])]}
 
-    async def aask(state: MessagesState) -> dict[str, Any]:
-        return {"messages": [await model.ainvoke(state["messages"])]}
+    async def aask(state: MessagesState, config: RunnableConfig) -> dict[str, Any]:
+        return {"messages": [await model.ainvoke(state["messages"], config)]}  # Python 3.10 does not pass it on
 
     graph = StateGraph(MessagesState)
     graph.add_node("agent", aask if options.get("is_async") else ask)

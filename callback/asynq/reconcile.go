@@ -79,8 +79,7 @@ type finding struct {
 	info *asynq.TaskInfo // nil: there is no task
 }
 
-// look reads the log before the queue: what a worker tells of a task is in the
-// log before asynq moves the task.
+// look reads the log, and then the queue.
 func (q *Queue) look(ctx context.Context, jobID string) (f finding, err error) {
 	if f.job, err = q.store.Job(ctx, jobID); err != nil {
 		return f, err
@@ -174,8 +173,14 @@ func asJSON(result []byte) json.RawMessage {
 	return text
 }
 
-// write appends the step, unless a worker has begun a later one meanwhile.
+// write appends the step, unless a worker has told something meanwhile: what it
+// tells of a task's end is in the log before asynq moves the task, so it is
+// there after the look at the queue. What comes still later is another
+// delivery, whose start fences the step off.
 func (q *Queue) write(ctx context.Context, f *finding, step place, events []tidings.Event) (changed bool, err error) {
+	if now, err := q.store.Job(ctx, f.job.ID); err != nil || now.LastID != f.job.LastID {
+		return false, err
+	}
 	r, err := q.store.Append(ctx, f.job.ID, step.batch(events...))
 	_, fenced := errors.AsType[*tidings.FencedError](err)
 	_, closed := errors.AsType[*tidings.ClosedError](err)

@@ -49,7 +49,7 @@ func (m *Monitor) term(pause *time.Duration) error {
 	defer feed.Close()
 	*pause = 0
 	m.progress.begin(saved.Cursor)
-	f := &follower{m: m, feed: feed, epoch: epoch, observer: observer, cursor: saved.Cursor}
+	f := &follower{m: m, feed: feed, epoch: epoch, held: held, observer: observer, cursor: saved.Cursor}
 	return f.run()
 }
 
@@ -57,7 +57,8 @@ func (m *Monitor) term(pause *time.Duration) error {
 type follower struct {
 	m        *Monitor
 	feed     tidings.Feed
-	epoch    int64 // 0: others save
+	epoch    int64           // 0: others save
+	held     context.Context // of the lease; nil: another node has it
 	observer Observer
 	cursor   string
 	urgent   bool // the observer wants a checkpoint
@@ -133,7 +134,7 @@ func (f *follower) take(b batch) error {
 
 func (f *follower) tick() {
 	now := time.Now()
-	if epoch, _ := f.m.lease.current(); epoch != f.epoch {
+	if _, held := f.m.lease.current(); held != f.held {
 		return // what changes is told by the channel
 	}
 	if f.observer != nil && f.observer.Tick(now, f.m) {
@@ -147,16 +148,15 @@ func (f *follower) tick() {
 
 // leaseChanged says whether the term is over: a node that takes the lease goes
 // on from the checkpoint of the one before, not from what it has folded itself,
-// so that the observer sees each change once. One that loses it reads on.
+// so that the observer sees each change once. One that loses it reads on. It may
+// have been lost and taken again meanwhile, with the same epoch even, but the
+// observer was told to end.
 func (f *follower) leaseChanged() (over bool) {
-	epoch, _ := f.m.lease.current()
-	if epoch != 0 && epoch != f.epoch {
-		return true
+	_, held := f.m.lease.current()
+	if held == nil {
+		f.epoch, f.held, f.observer = 0, nil, nil
 	}
-	if epoch == 0 {
-		f.epoch, f.observer = 0, nil
-	}
-	return false
+	return held != f.held
 }
 
 // last makes the checkpoint before following ends.
@@ -165,7 +165,7 @@ func (f *follower) last() error {
 	if m.saves.busy {
 		m.finishSave(<-m.saves.done)
 	}
-	if epoch, _ := m.lease.current(); epoch == 0 || epoch != f.epoch || (m.saves.cursor == f.cursor && f.observer == nil) {
+	if _, held := m.lease.current(); held == nil || held != f.held || (m.saves.cursor == f.cursor && f.observer == nil) {
 		return nil
 	}
 	m.beginSave(f.snapshot())

@@ -288,6 +288,40 @@ func TestObserverThatFailsIsTriedAgain(t *testing.T) {
 	await(t, "it is counted", func() bool { return events(m) == 1 })
 }
 
+// A node that could not reach the state for a while, and finds the lease still
+// its own, leads anew: the observer had been told to end.
+func TestLeaseLostForAWhile(t *testing.T) {
+	t.Parallel()
+	store, r := openStore(t), &recorder{}
+	all := &table{}
+	state := &seat{table: all}
+	m := watch(t, store, Options{State: state, Observer: r, LeaseTTL: 200 * time.Millisecond})
+	leads := func() (int, error) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.held == nil {
+			return r.leads, nil
+		}
+		return r.leads, r.held.Err()
+	}
+	reach := func(yes bool) {
+		all.mu.Lock()
+		defer all.mu.Unlock()
+		state.away = !yes
+	}
+	publish(t, store, "a", started)
+	await(t, "it leads", func() bool { n, _ := leads(); return n >= 1 })
+	for range 3 {
+		was, _ := leads()
+		reach(false)
+		await(t, "it is told to end", func() bool { _, err := leads(); return err != nil })
+		publish(t, store, "a", found)
+		reach(true)
+		await(t, "it leads again", func() bool { n, err := leads(); return n > was && err == nil })
+	}
+	await(t, "all is seen once", func() bool { seen, _ := r.state(); return seen == 4 && events(m) == 4 })
+}
+
 func TestErrorStatesAreKept(t *testing.T) {
 	t.Parallel()
 	store, state := openStore(t), &memory{}

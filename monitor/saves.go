@@ -33,8 +33,6 @@ const (
 	saveRate  = 64 << 10
 	saveShare = 20
 	saveMax   = time.Minute
-	// urgentAfter is the least time between two that the observer asks for.
-	urgentAfter = time.Second
 )
 
 func (s *saves) due(now time.Time, cursor string, urgent bool) bool {

@@ -21,17 +21,17 @@ type layer struct {
 var layers = []layer{
 	{packages: []string{".", "panel"}, imports: nil},
 	{packages: []string{"wire", "logtest", "hub", "monitor", "callback/*", "internal/*"}, imports: []string{"."}},
-	{packages: []string{"pebblelog", "redislog", "client", "celery", "demo"}, imports: []string{".", "wire"}},
+	{packages: []string{"pebblelog", "redislog", "client", "celery", "runner", "demo"}, imports: []string{".", "wire"}},
 	{packages: []string{"alert"}, imports: []string{".", "monitor"}},
 	{packages: []string{"notify/*"}, imports: []string{".", "alert"}},
 	{packages: []string{"httpapi"}, imports: []string{".", "wire", "hub", "monitor", "alert", "panel"}},
-	{packages: []string{"cmd/*"}, imports: []string{".", "wire", "app", "client", "demo"}},
+	{packages: []string{"cmd/*"}, imports: []string{".", "wire", "app", "client", "demo", "runner"}},
 	// The only one that knows all, and what works with the whole of it.
 	{packages: []string{"app"}, imports: append(slices.Clone(parts), "wire", "client", "notify/*", "demo")},
 	{packages: []string{"e2e", "bench", "examples/*"}, imports: append(slices.Clone(parts), "app", "client", "wire", "internal/*")},
 }
 
-var parts = []string{".", "pebblelog", "redislog", "hub", "httpapi", "monitor", "alert", "celery", "panel"}
+var parts = []string{".", "pebblelog", "redislog", "hub", "httpapi", "monitor", "alert", "celery", "runner", "panel"}
 
 // inTests may be imported by the tests of any package besides its own row:
 // tests run on the real parts.

@@ -20,6 +20,7 @@ import (
 	"tidings/monitor"
 	"tidings/pebblelog"
 	"tidings/redislog"
+	"tidings/runner"
 	"tidings/wire"
 )
 
@@ -35,6 +36,7 @@ type App struct {
 	store   tidings.Store
 	bridge  *redislog.Bridge // nil: none
 	celery  *celery.Bridge   // nil: none
+	runner  *runner.Queue    // nil: none
 	queues  map[string]tidings.TaskQueue
 	monitor *monitor.Monitor
 	api     *httpapi.Server
@@ -126,8 +128,9 @@ func (a *App) build() error {
 		Auth: auth, Hub: viewers, Monitor: a.monitor, Queues: a.queues, Limits: c.Limits,
 		AllowedOrigins: c.AllowedOrigins, AllowedHosts: c.AllowedHosts,
 		Logger: a.log, SilentAfter: c.SilentAfter, Heartbeat: c.Heartbeat, Retry: c.Retry, Version: c.Version,
+		Panel: !c.NoPanel, ReadOnly: c.ReadOnly,
 	})
-	a.http = newHTTPServer(c, a.api, a.log)
+	a.http = newHTTPServer(c, underPrefix(c.Prefix, a.api), a.log)
 	return a.loadCertificate()
 }
 
@@ -241,9 +244,7 @@ func (a *App) closeStore() error {
 	if a.monitor != nil {
 		a.monitor.Stop()
 	}
-	if a.celery != nil {
-		err = a.celery.Close()
-	}
+	err = errors.Join(err, a.closeQueues())
 	if a.bridge != nil {
 		err = errors.Join(err, a.bridge.Close())
 	}
@@ -259,12 +260,12 @@ func (a *App) URL() string {
 	}
 	host, port, err := net.SplitHostPort(a.addr.String())
 	if err != nil {
-		return scheme + "://" + a.addr.String()
+		return scheme + "://" + a.addr.String() + a.config.Prefix
 	}
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = "localhost"
 	}
-	return scheme + "://" + net.JoinHostPort(host, port)
+	return scheme + "://" + net.JoinHostPort(host, port) + a.config.Prefix
 }
 
 // Store is the server's store, for use in the same process. Stop closes it.

@@ -15,6 +15,7 @@ import (
 	"tidings/celery"
 	"tidings/httpapi"
 	"tidings/redislog"
+	"tidings/runner"
 )
 
 // Config is everything that can be set. Zero fields get the default named beside
@@ -49,6 +50,9 @@ type Config struct {
 	// Celery connects a Celery application, so that its tasks are jobs; it has
 	// none without a BrokerURL. See [celery.Options].
 	Celery celery.Options
+	// Commands are programs that jobs may run on this machine, by name; none.
+	// See [runner.Queue].
+	Commands map[string]runner.Command
 	// Retention says what may be forgotten; nothing.
 	Retention tidings.Retention
 
@@ -88,6 +92,13 @@ type Config struct {
 	// Logger is used instead of the three fields above, if set.
 	Logger *slog.Logger
 
+	// NoPanel leaves the web panel out.
+	NoPanel bool
+	// ReadOnly refuses what people do to jobs; see [httpapi.Options].
+	ReadOnly bool
+	// Prefix is the path beneath which everything is served, as "/tidings"; none.
+	Prefix string
+
 	// Version is shown by /healthz.
 	Version string
 }
@@ -122,7 +133,7 @@ func (c Config) Validate() error {
 	c = c.withDefaults()
 	_, durabilityErr := parseDurability(c.Durability, c.DurabilityTimeout)
 	_, logErr := newLogger(&c)
-	errs := []error{c.checkAddr(), durabilityErr, c.checkStore(), c.checkBridge(), c.checkQueues(), c.checkTLS(), logErr, c.checkNumbers()}
+	errs := []error{c.checkAddr(), durabilityErr, c.checkStore(), c.checkBridge(), c.checkQueues(), c.checkTLS(), c.checkPrefix(), logErr, c.checkNumbers()}
 	for _, origin := range c.AllowedOrigins {
 		if err := httpapi.ValidateOrigin(origin); err != nil {
 			errs = append(errs, fmt.Errorf("allowed origins: %w; one looks like https://app.example.com", err))

@@ -23,6 +23,10 @@ import (
 //	serve:
 //	  addr: 127.0.0.1:9000
 //	  keep-for: 24h
+//	  jobs: # commands that jobs may run on this machine
+//	    report:
+//	      command: [python, report.py]
+//	      timeout: 10m
 //
 // A flag on the command line comes first, then its environment variable, then
 // the file. A key that names no flag is an error.
@@ -204,6 +208,10 @@ func (c *configFile) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag
 	node, ok := values[flag.Name]
 	if !ok || node.Tag == "!!null" {
 		return nil, nil
+	}
+	if node.Kind == yaml.MappingNode && flag.Hidden { // a setting that only a file can hold
+		text, err := yaml.Marshal(node)
+		return string(text), err
 	}
 	value, err := c.value(node)
 	if err != nil {

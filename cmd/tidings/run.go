@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"tidings"
+	"tidings/runner"
 )
 
 type runCmd struct {
@@ -74,21 +74,16 @@ func (r *runCmd) Run(ctx context.Context, e *env) error {
 	if !r.Quiet {
 		fmt.Fprintf(e.err, "tidings: this is job %s; \"tidings tail %s\" shows it\n", r.Job, r.Job)
 	}
-	var own ownEnd
-	p := &program{
-		command: append([]string{path}, r.Command...), grace: r.Grace,
-		env:   r.environment(e.globals),
-		stdin: e.in,
-		out:   &lineWriter{through: e.out, line: r.publishLine(h, &own, "stdout")},
-		err:   &lineWriter{through: e.err, line: r.publishLine(h, &own, "stderr")},
+	p := &runner.Program{
+		Command: append([]string{path}, r.Command...), Env: r.environment(e.globals),
+		Stdin: e.in, Stdout: e.out, Stderr: e.err, Grace: r.Grace, Signals: true,
 	}
-	outcome := p.run(h.Context())
-	outcome.tell(h)
+	outcome := p.Run(h)
 	r.close(ctx, h, e.err)
-	if lost := own.lost(&outcome); lost != "" {
-		fmt.Fprintf(e.err, "tidings: job %s: %s\n", r.Job, lost)
+	if outcome.Lost != "" {
+		fmt.Fprintf(e.err, "tidings: job %s: %s\n", r.Job, outcome.Lost)
 	}
-	return outcome.exit()
+	return exit(&outcome)
 }
 
 func findProgram(name string) (string, error) {
@@ -124,23 +119,6 @@ func (r *runCmd) environment(g *globals) []string {
 	return env
 }
 
-// publishLine makes events of lines.
-func (r *runCmd) publishLine(h *tidings.Handler, own *ownEnd, stream string) func([]byte) {
-	return func(line []byte) {
-		if e, ok := asEvent(line); ok && (e.JobID == "" || e.JobID == r.Job) {
-			ends := ""
-			if e.Terminal() {
-				ends = e.Type
-			}
-			own.saw(ends)
-			h.Emit(e)
-			return
-		}
-		own.saw("")
-		h.Custom(outputName, map[string]string{"stream": stream, "line": string(line)})
-	}
-}
-
 // close waits until what is queued is stored.
 func (r *runCmd) close(ctx context.Context, h *tidings.Handler, notes io.Writer) {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.Flush, errors.New("the server was away"))
@@ -150,47 +128,13 @@ func (r *runCmd) close(ctx context.Context, h *tidings.Handler, notes io.Writer)
 	}
 }
 
-// outcome is how a program ended.
-type outcome struct {
-	code     int    // as a shell shows it: 128 and more for a signal
-	text     string // "exit status 3", "signal: killed"
-	startErr error  // it did not even start
-	asked    error  // why it was asked to stop, if it was
-	took     time.Duration
-}
-
-// tell ends the job as the program has ended.
-func (o *outcome) tell(h *tidings.Handler) {
-	switch {
-	case o.startErr != nil:
-		h.End(nil, o.startErr)
-	case errors.Is(o.asked, tidings.ErrCancelRequested):
-		h.End(nil, o.asked)
-	case o.code == 0:
-		emit(h, tidings.TypeDone, map[string]any{"status": "completed", "exit_code": 0, "duration_ms": o.took.Milliseconds()})
-	default:
-		emit(h, tidings.TypeError, map[string]any{
-			"error": o.text, "kind": "exit", "scope": "job", "fatal": true,
-			"exit_code": o.code, "duration_ms": o.took.Milliseconds(),
-		})
-	}
-}
-
-func emit(h *tidings.Handler, eventType string, data map[string]any) {
-	text, err := json.Marshal(data)
-	if err != nil { // strings and numbers
-		return
-	}
-	h.Emit(tidings.Event{Type: eventType, Data: text})
-}
-
 // exit passes the program's code on.
-func (o *outcome) exit() error {
-	if o.startErr != nil {
-		return &codeError{code: exitCantRun, err: o.startErr}
+func exit(o *runner.Outcome) error {
+	if o.StartErr != nil {
+		return &codeError{code: exitCantRun, err: o.StartErr}
 	}
-	if o.code == 0 {
+	if o.Code == 0 {
 		return nil
 	}
-	return &codeError{code: o.code}
+	return &codeError{code: o.Code}
 }

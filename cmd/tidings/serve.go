@@ -23,6 +23,7 @@ type serveCmd struct {
 	storeFlags
 	bridgeFlags
 	celeryFlags
+	commandFlags
 	retentionFlags
 	authFlags
 	limitFlags
@@ -124,6 +125,9 @@ func (s *serveCmd) config(log io.Writer) (app.Config, error) {
 	s.limitFlags.apply(&c)
 	s.bridgeFlags.apply(&c)
 	s.celeryFlags.apply(&c)
+	if err := s.commandFlags.apply(&c); err != nil {
+		return c, err
+	}
 	s.panelFlags.apply(&c)
 	c.Retention.AfterEnd, c.Retention.EventsPerJob, c.Retention.BytesPerJob = s.KeepFor, s.KeepEvents, s.KeepBytes
 	return c, s.authFlags.apply(&c)

@@ -1,4 +1,4 @@
-package main
+package runner
 
 import (
 	"fmt"
@@ -27,7 +27,7 @@ func (o *ownEnd) saw(terminal string) {
 }
 
 // lost says what of the program's end is not in the log; empty: nothing.
-func (o *ownEnd) lost(end *outcome) string {
+func (o *ownEnd) lost(end *Outcome) string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var what []string
@@ -35,8 +35,8 @@ func (o *ownEnd) lost(end *outcome) string {
 	if o.lines > 0 {
 		what = append(what, counted(o.lines, "later line")+" of output")
 	}
-	if end.code != 0 {
-		what = append(what, "its failure ("+end.text+")")
+	if end.Code != 0 {
+		what = append(what, "its failure ("+end.Text+")")
 	}
 	if o.eventType == "" || len(what) == 0 {
 		return ""

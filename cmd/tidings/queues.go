@@ -1,7 +1,13 @@
 package main
 
 import (
+	"fmt"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
 	"tidings/app"
+	"tidings/runner"
 )
 
 // celeryFlags connect a Celery application.
@@ -17,4 +23,23 @@ type celeryFlags struct {
 func (f *celeryFlags) apply(c *app.Config) {
 	c.Celery.BrokerURL, c.Celery.BackendURL, c.Celery.JobArg = f.CeleryBroker, f.CeleryBackend, f.CeleryJobArg
 	c.Celery.KeyPrefix, c.Celery.BackendKeyPrefix, c.Celery.Passive = f.CeleryKeyPrefix, f.CeleryBackendPrefix, f.CeleryPassive
+}
+
+// commandFlags name the programs that jobs may run. They are a mapping, which
+// only a config file can hold.
+type commandFlags struct {
+	Jobs string `hidden:"" help:"Commands that jobs may run on this machine, by name, as YAML; for the config file."`
+}
+
+func (f *commandFlags) apply(c *app.Config) error {
+	if f.Jobs == "" {
+		return nil
+	}
+	dec := yaml.NewDecoder(strings.NewReader(f.Jobs))
+	dec.KnownFields(true)
+	c.Commands = map[string]runner.Command{}
+	if err := dec.Decode(&c.Commands); err != nil {
+		return fmt.Errorf("the commands in serve: jobs: are wrong: %w", err)
+	}
+	return nil
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package runner
 
 import (
 	"os"
@@ -8,6 +8,8 @@ import (
 	"os/signal"
 	"syscall"
 	"unsafe"
+
+	"golang.org/x/term"
 )
 
 const terminate = syscall.SIGTERM
@@ -22,7 +24,7 @@ var passedOn = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, sysc
 func inGroupOfItsOwn(cmd *exec.Cmd) (giveBack func()) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	f, ok := cmd.Stdin.(*os.File)
-	if !ok || !isTerminal(f) {
+	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return func() {}
 	}
 	// In the child the descriptor is the one that it has for its input.

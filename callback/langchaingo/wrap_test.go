@@ -525,3 +525,31 @@ func (echo) GenerateContent(_ context.Context, messages []llms.MessageContent, _
 func (echo) Call(_ context.Context, prompt string, _ ...llms.CallOption) (string, error) {
 	return prompt, nil
 }
+
+func TestToolThatAsksForInputLeavesTheJobWaiting(t *testing.T) {
+	p := newProvider(t, answer{calls: []string{"Oslo"}}, answer{calls: []string{"Oslo"}}, answer{text: "It is sunny"})
+	h, log, done := job(t, nil)
+	answered := false
+	agent := wrappedAgent(t, p, weather{call: func(ctx context.Context, city string) (string, error) {
+		if !answered {
+			langchaingo.Job(ctx).Interrupt("which Oslo?")
+			return "", tidings.ErrInterrupted
+		}
+		return "sunny", nil
+	}})
+	if err := run(t, h, agent, hi); !errors.Is(err, tidings.ErrInterrupted) {
+		t.Fatalf("the agent's error is %v", err)
+	}
+	if status := log.Summary("job").Status; status != tidings.StatusWaiting {
+		t.Fatalf("the job is %s:\n%s", status, done())
+	}
+	answered = true
+	h = tidings.Start(t.Context(), "job", log, &tidings.HandlerOptions{Epoch: 1 << 50})
+	if err := run(t, h, agent, hi); err != nil {
+		t.Fatal(err)
+	}
+	text := memlog.Outline(log.Events("job"))
+	if strings.Contains(text, "failed") || !strings.Contains(text, "\ndone completed") {
+		t.Errorf("got:\n%s", text)
+	}
+}

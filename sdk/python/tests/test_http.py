@@ -349,3 +349,33 @@ def test_a_callback_costs_the_agent_little(server: Server, job_id: str, capsys: 
     with capsys.disabled():
         print(f"\nemit: p50 {took[1000] / 1000:.1f} µs, p99 {took[1980] / 1000:.1f} µs")
     assert publisher.stats.sent == 2000
+
+
+def test_a_job_that_nobody_opened_is_forgotten_after_a_while(
+    server: Server, job_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidings._delivery.FORGET_AFTER", 0.05)
+    with HTTPPublisher(server.url) as publisher:
+        for n in range(3):
+            publisher.emit(job_id, "custom", custom(n))
+            wait_for(lambda: not publisher._jobs, "its being forgotten")
+        assert publisher.stats.sent == 3
+    assert numbers(server.events(job_id)) == [0, 1, 2]
+
+
+def test_counters_may_be_read_while_jobs_end(server: Server, job_id: str) -> None:
+    with HTTPPublisher(server.url) as publisher:
+        stop = threading.Event()
+
+        def read() -> None:
+            while not stop.is_set():
+                assert publisher.stats.dropped == 0
+
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        for n in range(200):
+            publisher.emit(f"{job_id}.{n}", "done", "{}")
+        assert publisher.flush(60)
+        stop.set()
+        reader.join(30)
+        assert not reader.is_alive() and publisher.stats.sent == 200

@@ -709,3 +709,35 @@ def test_the_tool_call_id_is_found_by_an_older_langchain(publisher: MemoryPublis
     handler = Older("job", publisher)
     agent([calls(3, "c1"), AIMessage("six")]).invoke(ASKED, config(handler))
     assert "tool_call double c1" in told(publisher, handler)
+
+
+_WITHOUT = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == {package!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Missing())
+"""
+
+
+def test_without_langchain_the_error_names_the_extra() -> None:
+    done = run_python(_WITHOUT.format(package="langchain_core") + "import tidings\nimport tidings.langchain")
+    assert done.returncode != 0
+    assert "ImportError: tidings.langchain needs langchain-core" in done.stderr
+    assert "pip install 'tidings[langchain]'" in done.stderr
+
+
+def test_without_langgraph_chains_are_told() -> None:
+    done = run_python(
+        _WITHOUT.format(package="langgraph")
+        + """
+from langchain_core.runnables import RunnableLambda
+from tidings.langchain import TidingsCallbackHandler
+from tidings.memory import MemoryPublisher
+publisher = MemoryPublisher()
+RunnableLambda(lambda x: x + 1).invoke(1, {"callbacks": [TidingsCallbackHandler("job", publisher)]})
+print([e.type for e in publisher.events("job")])
+"""
+    )
+    assert done.stdout.strip() == "['phase_update', 'phase_update', 'phase_update', 'done']", done.stderr

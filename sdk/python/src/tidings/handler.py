@@ -832,10 +832,11 @@ def _stop_waiting(run: _Run) -> bool:
     return True
 
 
+_COUNTS: Final = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
+
+
 def _usage(counts: Mapping[str, int]) -> str:
-    told = [
-        f'"{name}":{count}' for name, count in counts.items() if count or name in ("input_tokens", "output_tokens")
-    ]
+    told = [f'"{name}":{counts[name]}' for name in _COUNTS if name in counts]
     return f',"usage":{{{",".join(told)}}}'
 
 

@@ -359,7 +359,7 @@ class TidingsCallbackHandler(_Base):
         """Note what an answer tells, and give its text."""
         generation = response.generations[0][0] if response.generations and response.generations[0] else None
         message = getattr(generation, "message", None)
-        about = {**(getattr(generation, "generation_info", None) or {}), **(getattr(message, "response_metadata", None) or {})}
+        about = getattr(message, "response_metadata", None) or getattr(generation, "generation_info", None) or {}
         reason = about.get("finish_reason") or about.get("stop_reason") or about.get("done_reason")
         run.finish_reason(str(reason or ""))
         _tell_usage(run, getattr(message, "usage_metadata", None), response.llm_output or {})

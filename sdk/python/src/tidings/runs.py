@@ -57,8 +57,13 @@ def member(name: str, value: Snapshot | None) -> str:
 
 def truncated(**fields: Snapshot | None) -> str:
     """Give the member that says what was cut, or nothing."""
+    for value in fields.values():
+        if value is not None and value.full:
+            break
+    else:
+        return ""
     cut = [f'"{name}":{value.full}' for name, value in fields.items() if value is not None and value.full]
-    return f',"truncated":{{{",".join(cut)}}}' if cut else ""
+    return f',"truncated":{{{",".join(cut)}}}'
 
 
 def text_member(name: str, value: str) -> str:
@@ -301,13 +306,14 @@ class ModelRun(_Run):
         Input includes what was read from and written to a cache; output includes
         reasoning.
         """
-        self._usage = {
-            "input_tokens": int(input_tokens or 0),
-            "output_tokens": int(output_tokens or 0),
-            "cached_input_tokens": int(cached_input_tokens or 0),
-            "cache_write_tokens": int(cache_write_tokens or 0),
-            "reasoning_tokens": int(reasoning_tokens or 0),
-        }
+        usage = {"input_tokens": int(input_tokens or 0), "output_tokens": int(output_tokens or 0)}
+        if cached_input_tokens:
+            usage["cached_input_tokens"] = int(cached_input_tokens)
+        if cache_write_tokens:
+            usage["cache_write_tokens"] = int(cache_write_tokens)
+        if reasoning_tokens:
+            usage["reasoning_tokens"] = int(reasoning_tokens)
+        self._usage = usage
 
     @_guarded
     def cost(self, amount: float, currency: str = "USD") -> None:

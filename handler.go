@@ -16,6 +16,11 @@ import (
 // fail or block the agent beyond [HandlerOptions].BlockFor, recover from every
 // panic of their own or of the values given, are safe for concurrent use, and
 // do nothing on a nil Handler, so that code can run unobserved.
+//
+// [Handler.Run] runs a whole agent as the job; within, [Do] tells of a part of
+// it, [Handler.Model] of a model call and [Handler.Tool] of a tool call. What has
+// no function of its own to be called in is begun and ended: [Handler.Phase],
+// [Handler.ToolStart].
 type Handler struct {
 	jobID string
 	opts  HandlerOptions

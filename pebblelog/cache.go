@@ -103,11 +103,15 @@ func (c *cache) len() int {
 }
 
 // view gives what is durable of a job, or [tidings.ErrUnknownJob].
-func (s *Store) view(jobID string) (*snapshot, error) {
+func (s *Store) view(jobID string) (*snapshot, error) { return s.viewIf(jobID, nil) }
+
+// viewIf is view, but a job whose record does not pass the sieve may count as
+// unknown.
+func (s *Store) viewIf(jobID string, sieve func([]byte) bool) (*snapshot, error) {
 	snap, cached := s.cache.get(jobID)
 	if !cached {
 		var err error
-		if snap, err = s.load(jobID); err != nil {
+		if snap, err = s.load(jobID, sieve); err != nil {
 			return nil, err
 		}
 		// The committer may have written the job meanwhile; what it has not
@@ -122,8 +126,9 @@ func (s *Store) view(jobID string) (*snapshot, error) {
 	return snap, nil
 }
 
-// load reads a job's record, or gives nil.
-func (s *Store) load(jobID string) (snap *snapshot, err error) {
+// load reads a job's record, or gives nil: also of one that does not pass the
+// sieve, if there is one.
+func (s *Store) load(jobID string, sieve func([]byte) bool) (snap *snapshot, err error) {
 	value, closer, err := s.db.Get(appendJobKey(make([]byte, 0, 64), jobID))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, nil
@@ -132,6 +137,9 @@ func (s *Store) load(jobID string) (snap *snapshot, err error) {
 		return nil, s.damage("the record of job "+jobID, err)
 	}
 	defer func() { err = errors.Join(err, closer.Close()) }()
+	if sieve != nil && !sieve(value) {
+		return nil, nil
+	}
 	if snap, err = parseRecord(value); err != nil {
 		return nil, s.damage("the record of job "+jobID, err)
 	}

@@ -49,7 +49,7 @@ func (g *group) entry(jobID string) (*entry, error) {
 	}
 	e := g.s.cache.use(jobID)
 	if e == nil {
-		snap, err := g.s.load(jobID)
+		snap, err := g.s.load(jobID, nil)
 		if err != nil {
 			return nil, unavailable(err)
 		}

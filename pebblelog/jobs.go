@@ -87,6 +87,7 @@ func ceilMicros(t time.Time) int64 {
 
 func (s *Store) list(ctx context.Context, it *pebble.Iterator, q *tidings.JobsQuery) (page tidings.JobsPage, err error) {
 	now := s.opts.now()
+	sieve := q.Sieve()
 	var last created
 	for ok := it.First(); ok; ok = it.Next() {
 		if ctx.Err() != nil {
@@ -96,7 +97,7 @@ func (s *Store) list(ctx context.Context, it *pebble.Iterator, q *tidings.JobsQu
 		if err != nil {
 			return page, err
 		}
-		job, ok, err := s.listed(it, place.number)
+		job, ok, err := s.listed(it, place.number, sieve)
 		if err != nil {
 			return page, err
 		}
@@ -114,13 +115,13 @@ func (s *Store) list(ctx context.Context, it *pebble.Iterator, q *tidings.JobsQu
 }
 
 // listed gives the job at an index entry, if what the entry says is durable and
-// still so.
-func (s *Store) listed(it *pebble.Iterator, number uint64) (job tidings.Job, ok bool, err error) {
+// still so, and if its record passes the sieve.
+func (s *Store) listed(it *pebble.Iterator, number uint64, sieve func([]byte) bool) (job tidings.Job, ok bool, err error) {
 	value, err := it.ValueAndErr()
 	if err != nil {
 		return job, false, err
 	}
-	snap, err := s.view(string(value))
+	snap, err := s.viewIf(string(value), sieve)
 	if errors.Is(err, tidings.ErrUnknownJob) {
 		return job, false, nil
 	}

@@ -3,9 +3,7 @@ package redislog
 import (
 	"context"
 	"encoding/base64"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -71,7 +69,7 @@ type listing struct {
 	s       *Store
 	min     string // in the form of ZREVRANGEBYLEX
 	size    int64  // read at once; more each time, since what matches may be rare
-	needles [][]string
+	sieve   func(summary []byte) bool
 	sources [partitions]source
 }
 
@@ -90,7 +88,7 @@ type listed struct {
 }
 
 func (s *Store) newListing(q *tidings.JobsQuery, cursor string) *listing {
-	l := &listing{s: s, min: "-", size: int64(min(max(q.Limit/partitions, 16)+1, maxListed)), needles: needlesOf(q)}
+	l := &listing{s: s, min: "-", size: int64(min(max(q.Limit/partitions, 16)+1, maxListed)), sieve: q.Sieve()}
 	top := "+"
 	if !q.Until.IsZero() {
 		top = "(" + placeOf(q.Until)
@@ -191,46 +189,6 @@ func (l *listing) read(ctx context.Context, n int, src *source) error {
 	return nil
 }
 
-// needlesOf gives texts of which, of each list, one at least stands in the
-// summary of a job that matches: to look for them takes a twentieth of the time
-// that it takes to parse a summary.
-func needlesOf(q *tidings.JobsQuery) [][]string {
-	var out [][]string
-	if q.Name != "" && isPlain(q.Name) {
-		out = append(out, []string{`"name":"` + q.Name + `"`})
-	}
-	for key, value := range q.Labels {
-		if isPlain(key) && isPlain(value) {
-			out = append(out, []string{`"` + key + `":"` + value + `"`})
-		}
-	}
-	var any []string
-	for _, status := range q.Status {
-		any = append(any, `"status":"`+string(status)+`"`)
-	}
-	if len(any) > 0 {
-		out = append(out, any)
-	}
-	return out
-}
-
-// isPlain reports whether a text stands in JSON as it is, whoever wrote that.
-func isPlain(text string) bool {
-	return !strings.ContainsFunc(text, func(r rune) bool {
-		return r < ' ' || r > '~' || strings.ContainsRune(`"\<>&/`, r)
-	})
-}
-
-// mayMatch is false of a summary of a job that does not match for sure.
-func (l *listing) mayMatch(summary string) bool {
-	for _, any := range l.needles {
-		if !slices.ContainsFunc(any, func(text string) bool { return strings.Contains(summary, text) }) {
-			return false
-		}
-	}
-	return true
-}
-
 func (l *listing) listedJob(text, lease *rueidis.RedisMessage) (*tidings.Job, error) {
 	summary, err := text.ToString()
 	if rueidis.IsRedisNil(err) {
@@ -239,7 +197,7 @@ func (l *listing) listedJob(text, lease *rueidis.RedisMessage) (*tidings.Job, er
 	if err != nil {
 		return nil, err
 	}
-	if !l.mayMatch(summary) {
+	if !l.sieve([]byte(summary)) {
 		return nil, nil
 	}
 	rec, err := parseRecord(summary)

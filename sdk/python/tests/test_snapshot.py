@@ -267,8 +267,13 @@ def test_the_cost_of_a_huge_value_is_bounded() -> None:
     assert time.process_time() - began < 2  # some 20 ms; all of it would take seconds
     assert 64 * 1024 < told.full
     assert len(json.loads(told.json)) == 64 * 1024
-    text = snapshot({"text": "x" * 50_000_000})
-    assert text.full == 50_000_000 + len('{"text":""}')
+    for letter in ("x", "\u00e4", "\ud800"):
+        text = letter * 50_000_000
+        size = 50_000_000 * len(letter.encode("utf-8", "surrogatepass"))
+        began = time.process_time()
+        assert snapshot(text).full == size
+        assert snapshot({"text": text}).full == size + len('{"text":""}')
+        assert time.process_time() - began < 1  # some 10 ms
 
 
 def test_endless_values_end() -> None:

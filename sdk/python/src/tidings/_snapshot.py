@@ -90,11 +90,10 @@ def cut_text(text: str, limit: int, full: int = 0) -> Snapshot:
     if text.isascii():
         size = len(text)
         return Snapshot(quote(text), full) if size <= limit else Snapshot(quote(text[:limit]), full or size)
-    text = whole_characters(text)
     size = _utf8_size(text)
     if size <= limit:
         return Snapshot(quote(text), full)
-    head = text[:limit].encode()[:limit].decode("utf-8", "ignore")
+    head = whole_characters(text[:limit]).encode()[:limit].decode("utf-8", "ignore")
     return Snapshot(quote(head), full or size)
 
 
@@ -111,14 +110,16 @@ def whole_characters(text: str) -> str:
 
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
-_LARGE: Final = 1 << 24
+_LARGE: Final = 1 << 20
 
 
 def _utf8_size(text: str) -> int:
-    """Count the bytes of the text; beyond 16 million characters by the share of the first."""
+    """Count the bytes of the text; beyond a million characters by the share of the first."""
+    if text.isascii():
+        return len(text)
     if len(text) <= _LARGE:
-        return len(text.encode())
-    return len(text[:_LARGE].encode()) * len(text) // _LARGE
+        return len(text.encode("utf-8", "surrogatepass"))  # as many as U+FFFD takes
+    return len(text[:_LARGE].encode("utf-8", "surrogatepass")) * len(text) // _LARGE
 
 
 def _limited(text: str, limit: int) -> Snapshot:
@@ -127,7 +128,7 @@ def _limited(text: str, limit: int) -> Snapshot:
         return cut_text(text, limit, text.full)
     if limit <= 0 or len(text) * 4 <= limit:
         return Snapshot(text, 0)
-    if (len(text) if text.isascii() else _utf8_size(text)) <= limit:
+    if _utf8_size(text) <= limit:
         return Snapshot(text, 0)
     if text[0] == '"':  # what was no string, but became one
         from json import loads
@@ -277,7 +278,7 @@ class _Walk:
         """Keep the piece, or, once there is more than enough, only count it."""
         if self.limit <= 0 or self.size <= self.limit:
             self.out.append(text)
-        self.size += len(text) if text.isascii() else _utf8_size(text)
+        self.size += _utf8_size(text)
 
     def write(self, value: Any, depth: int, objects: int) -> None:
         self.nodes -= 1
@@ -344,10 +345,8 @@ class _Walk:
             self.put(quote(text))
             return
         if room > 0:
-            self.put(quote(text[: room + 8])[:-1])
-            self.size += _utf8_size(whole_characters(text[room + 8 :])) + 1
-        else:
-            self.size += len(text) + 2 if text.isascii() else _utf8_size(whole_characters(text)) + 2
+            self.out.append(quote(text[: room + 8])[:-1])
+        self.size += _utf8_size(text) + 2
 
 
 def _key(key: object) -> str:

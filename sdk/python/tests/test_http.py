@@ -13,7 +13,7 @@ import httpx
 import pytest
 from conftest import Server, run_python, wait_for
 
-from tidings import FencedError
+from tidings import FencedError, Handler
 from tidings.http import HTTPPublisher
 
 
@@ -379,3 +379,13 @@ def test_counters_may_be_read_while_jobs_end(server: Server, job_id: str) -> Non
         stop.set()
         reader.join(30)
         assert not reader.is_alive() and publisher.stats.sent == 200
+
+
+def test_a_handler_that_is_closed_twice_leaves_the_task_its_job(server: Server, job_id: str) -> None:
+    with HTTPPublisher(server.url) as publisher:
+        task = publisher.open_job(job_id)
+        handler = Handler(job_id, publisher)
+        assert handler.close() and handler.close()
+        task.emit("custom", custom(0))
+        assert task.close(30)
+    assert numbers(server.events(job_id)) == [0]

@@ -119,6 +119,7 @@ class Handler:
         self._round = 0  # of the timer: a stopped one may be on its way still
         self._output: Snapshot | None = None
 
+        self._released = False
         self._out: JobPublisher | _Nowhere = _Nowhere()
         if publisher is not None:
             self._out = publisher.open_job(job_id, epoch=epoch, producer_id=producer_id, heartbeat=heartbeat)
@@ -374,12 +375,18 @@ class Handler:
         another root.
         """
         self._end_pending()
-        return self._out.close(timeout)
+        return self._out.close(timeout) if self._release() else self._out.flush(timeout)
 
     async def aclose(self, timeout: float = 10.0) -> bool:
         """Do as `close` does, without blocking the event loop."""
         self._end_pending()
-        return await self._out.aclose(timeout)
+        return await (self._out.aclose(timeout) if self._release() else self._out.aflush(timeout))
+
+    def _release(self) -> bool:
+        """Say whether this is the first closing: a job that is shared is closed once by each who opened it."""
+        with self._lock:
+            first, self._released = not self._released, True
+            return first
 
     def _end_pending(self) -> None:
         with self._lock:
@@ -786,6 +793,10 @@ class _Nowhere:
         return await never
 
     def flush(self, timeout: float) -> bool:
+        """There is nothing to send."""
+        return True
+
+    async def aflush(self, timeout: float) -> bool:
         """There is nothing to send."""
         return True
 

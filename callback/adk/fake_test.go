@@ -423,3 +423,13 @@ func recording(t testing.TB, names *[]string) *plugin.Plugin {
 	}
 	return p
 }
+
+// stopped works until the context ends.
+func stopped(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(30 * time.Second):
+		return errors.New("the context did not end")
+	}
+}

@@ -138,7 +138,7 @@ func TestRequestToStopEndsTheAgentsContextAndTheJobAsCancelled(t *testing.T) {
 	working := make(chan struct{})
 	m := newModel(turn{
 		do:     func(context.Context) { close(working) },
-		ctxErr: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+		ctxErr: stopped,
 	})
 	go func() {
 		<-working

@@ -402,7 +402,7 @@ func TestWhenOneOfParallelAgentsFailsTheOtherIsBrokenOff(t *testing.T) {
 	bad := newAgent(t, "one", newModel(turn{err: errors.New("model exploded"), do: func(context.Context) { <-waiting }}), nil)
 	slow := newAgent(t, "two", newModel(turn{
 		do:     func(context.Context) { close(waiting) },
-		ctxErr: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+		ctxErr: stopped,
 	}), nil)
 	wantError(t, s.run(parallel(t, bad, slow), streaming), "model exploded")
 	s.outline()

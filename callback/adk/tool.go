@@ -14,8 +14,7 @@ import (
 type toolRun struct {
 	run   *tidings.ToolRun
 	inner context.Context
-	args  map[string]any // only named when a call waits for input
-	err   error          // as OnToolError told; another callback may mend it
+	err   error // as OnToolError told; another callback may mend it
 }
 
 func (v *invocation) toolStarts(ctx agent.Context, t tool.Tool, args map[string]any) {

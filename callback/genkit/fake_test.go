@@ -2,11 +2,8 @@ package tidingsgenkit_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -19,13 +16,6 @@ import (
 	tidingsgenkit "tidings/callback/genkit"
 	"tidings/internal/memlog"
 )
-
-func TestMain(m *testing.M) {
-	slog.SetDefault(slog.New(slog.DiscardHandler))
-	tidingsgenkit.Install()
-	tidingsgenkit.Install() // a second time does nothing
-	os.Exit(m.Run())
-}
 
 // script is a model that says what it was told to, one turn a call; the last
 // turn again if there is none left.
@@ -267,11 +257,4 @@ func wantError(t testing.TB, err error, text string) {
 	if err == nil || !strings.Contains(fmt.Sprint(err), text) {
 		t.Fatalf("got error %v, want one with %q", err, text)
 	}
-}
-
-func raw(t testing.TB, v any) json.RawMessage {
-	t.Helper()
-	text, err := json.Marshal(v)
-	must(t, err)
-	return text
 }

@@ -486,7 +486,10 @@ func TestToolThatIsRunAgainAfterAnInterruptIsOneCall(t *testing.T) {
 		if err != nil {
 			return "", err
 		}
-		again := pay.Restart(first.Interrupts()[0], &ai.RestartOptions{ResumedMetadata: map[string]any{"sure": true}})
+		again, err := pay.RestartWith(first.Interrupts()[0], ai.WithResumedMetadata[city](map[string]any{"sure": true}))
+		if err != nil {
+			return "", err
+		}
 		return w.text(ctx, "", ai.WithMessages(first.History()...), ai.WithToolRestarts(again))
 	})
 	must(t, err)

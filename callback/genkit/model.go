@@ -16,7 +16,6 @@ type modelCall struct {
 
 	mu             sync.Mutex
 	text, thoughts string // that were streamed, only as long as it is needed
-	whole          bool   // chunks repeat what came before
 	reasoned       bool
 }
 

@@ -1,5 +1,5 @@
 import { Data } from "./data.js";
-import { encode, nothing } from "./encode.js";
+import { RawJSON, encode, nothing } from "./encode.js";
 import { cancelRequest, errorKind, isAborted, textOf } from "./errors.js";
 import { badJobId } from "./http.js";
 import { Outbox } from "./outbox.js";
@@ -385,6 +385,20 @@ export class Handler {
     const { redact, maxFieldBytes } = this.options;
     if (!redact) return encode(value, maxFieldBytes);
     return encode(this.redacted(eventType, name, value), maxFieldBytes);
+  }
+
+  /**
+   * A list whose elements are JSON already.
+   * @param {string} eventType
+   * @param {string} name
+   * @param {string[]} elements
+   * @returns {Encoded}
+   */
+  listField(eventType, name, elements) {
+    const json = `[${elements.join(",")}]`;
+    const { redact, maxFieldBytes } = this.options;
+    if (!redact && (maxFieldBytes <= 0 || json.length * 3 <= maxFieldBytes)) return { json, full: 0 };
+    return this.field(eventType, name, new RawJSON(json));
   }
 
   /**

@@ -1,5 +1,5 @@
 import { Data } from "./data.js";
-import { RawJSON, encode, nothing } from "./encode.js";
+import { encode, nothing } from "./encode.js";
 import { byteLength, quote } from "./text.js";
 
 /** @typedef {import("./handler.js").Handler} Handler */
@@ -397,7 +397,7 @@ export class ModelRun {
     if (typeof this.finish === "string") d.text("finish_reason", this.finish);
     d.raw("usage", usageJSON(this.used)).raw("cost", costJSON(this.spent));
     if (this.firstToken >= 0) d.millis("ttft_ms", this.firstToken);
-    if (this.calls.length > 0) d.value("tool_calls", this.h.field("thought", "tool_calls", new RawJSON(`[${this.calls.join(",")}]`)));
+    if (this.calls.length > 0) d.value("tool_calls", this.h.listField("thought", "tool_calls", this.calls));
     return d.millis("duration_ms", this.h.now() - this.run.began);
   }
 

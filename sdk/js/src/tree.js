@@ -2,6 +2,8 @@ import { isOrWraps } from "./errors.js";
 
 /** @typedef {import("./runs.js").Run} Run */
 
+const COUNTS = /** @type {const} */ (["input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens"]);
+
 /** How many told errors are remembered. One climbs a few levels. */
 const MAX_REPORTS = 64;
 
@@ -124,7 +126,7 @@ export class Tree {
   addUsage(u) {
     if (!u) return;
     const sum = (this.usage ??= {});
-    for (const name of /** @type {const} */ (["input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens"])) {
+    for (const name of COUNTS) {
       const n = u[name];
       if (n) sum[name] = (sum[name] ?? 0) + n;
     }

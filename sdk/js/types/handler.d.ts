@@ -252,6 +252,14 @@ export declare class Handler {
      */
     field(eventType: string, name: string, value: unknown): Encoded;
     /**
+     * A list whose elements are JSON already.
+     * @param {string} eventType
+     * @param {string} name
+     * @param {string[]} elements
+     * @returns {Encoded}
+     */
+    listField(eventType: string, name: string, elements: string[]): Encoded;
+    /**
      * A value that is never cut.
      * @param {string} eventType
      * @param {string} name

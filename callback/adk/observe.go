@@ -74,10 +74,12 @@ type observation struct {
 	// Under registry.mu.
 	begun      bool
 	invocation *invocation // nil until the run begins
-	err        error       // the first that the iterator gave
-	output     any         // the last final answer
-	final      bool        // it was the last event
-	refused    error       // why the last event has no answer
+
+	// Of who reads the iterator.
+	err     error // the first that the iterator gave
+	output  any   // the last final answer
+	final   bool  // it was the last event
+	refused error // why the last event has no answer
 }
 
 var errStopped = fmt.Errorf("the reader stopped before the run ended: %w", context.Canceled)

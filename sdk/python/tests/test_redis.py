@@ -18,9 +18,9 @@ import redis.cluster
 from conftest import ROOT, Cluster, Redis, Server, run_python, wait_for
 from test_http import custom, numbers
 
-from tidings import ClosedError, FencedError, InvalidError, UnknownJobError
+from tidings import ClosedError, Event, FencedError, GapError, InvalidError, Notice, RewoundError, UnknownJobError
 from tidings.http import HTTPPublisher
-from tidings.redis import RedisStreamPublisher
+from tidings.redis import RedisStreamPublisher, afollow, follow
 
 
 @pytest.fixture
@@ -328,6 +328,45 @@ def test_what_is_no_client_is_refused() -> None:
         RedisStreamPublisher(object())
     with pytest.raises(InvalidError):
         RedisStreamPublisher("redis://127.0.0.1:9", prefix="a{b}")
+
+
+def test_following_straight_from_redis(client: redis.Redis, job_id: str) -> None:
+    with pytest.raises(UnknownJobError):
+        next(follow(client, job_id))
+    seen: list[Event] = []
+
+    async def view() -> None:
+        async for event in afollow(client, job_id, wait=True, types=["custom", "done"], poll=0.01):
+            seen.append(event)
+
+    viewer = threading.Thread(target=lambda: asyncio.run(view()), daemon=True)
+    viewer.start()
+    with RedisStreamPublisher(client) as publisher:
+        publisher.emit(job_id, "state", "{}")
+        for n in range(600):
+            publisher.emit(job_id, "custom", custom(n))
+        assert publisher.flush(30)
+        client.xadd(f"job_events:{job_id}", {"event_type": "custom", "timestamp": "2026-11-24 09:20:01", "data": "plain"})
+        publisher.emit(job_id, "done", "{}")
+    viewer.join(60)
+    assert [e.data["value"] for e in seen[:600]] == list(range(600))
+    assert (seen[600].data, seen[600].timestamp) == ("plain", "2026-11-24T09:20:01.000000Z")
+    assert seen[601].type == "done" and len(seen) == 602
+    assert [e.id for e in follow(client, job_id, after=seen[600].cursor)] == [seen[601].id]
+    client.xtrim(f"job_events:{job_id}", maxlen=10, approximate=False)
+    with pytest.raises(GapError) as gap:
+        list(follow(client, job_id, after=seen[0].cursor))
+    assert len(list(follow(client, job_id, after=gap.value.cursor))) == 10
+    client.delete(f"job_events:{job_id}", f"{{job_events:{job_id}}}:meta")
+    with pytest.raises(UnknownJobError):
+        list(follow(client, job_id, after=seen[5].cursor))
+    RedisStreamPublisher(client).emit(job_id, "done", "{}")
+    wait_for(lambda: client.exists(f"job_events:{job_id}"))
+    with pytest.raises(RewoundError):
+        list(follow(client, job_id, after=seen[5].cursor))
+    notices: list[Notice] = []
+    assert [e.type for e in follow(client, job_id, after=seen[5].cursor, on_notice=notices.append)] == ["done"]
+    assert [n.kind for n in notices] == ["rewound", "connected"]
 
 
 FORK = """

@@ -214,7 +214,7 @@ class _Place:
                 raise UnknownJobError(f"job {self._job_id} was deleted")
             case "gap":
                 first, tag = told.get("first_id", ""), told.get("incarnation", "")
-                self.cursor = _previous(first) + (f"~{tag}" if tag else "")
+                self.cursor = previous_id(first) + (f"~{tag}" if tag else "")
                 self._report("gap", GapError(first, self.cursor))
             case "rewound":
                 self._rewound(told.get("last_id", ""))
@@ -259,7 +259,7 @@ def _tag(cursor: str) -> str:
     return cursor.partition("~")[2]
 
 
-def _previous(event_id: str) -> str:
+def previous_id(event_id: str) -> str:
     """Give the largest ID before an ID."""
     ms, seq = place(event_id)
     if seq:

@@ -14,13 +14,15 @@ from redis.exceptions import ResponseError
 from ._entry import before, envelope, parse, place
 from ._queue import Event
 from ._redis import connections, response_error
+from ._redis_follow import DEFAULT_PREFIX, afollow, follow
 from ._scripts import APPEND, HEARTBEAT, Logs, new_tag
 from .errors import ClosedError, FencedError, InvalidError, SequenceError, TidingsError, UnavailableError, UnknownJobError
 from .publisher import JobPublisher, Producer, Publisher, Receipt, StopRequest, check_job_id, is_terminal
 
 log = logging.getLogger("tidings")
 
-DEFAULT_PREFIX: Final = "job_events:"
+__all__ = ["DEFAULT_PREFIX", "RedisStreamPublisher", "afollow", "follow"]
+
 _ANNOUNCE_BYTES: Final = 128 << 10
 _STEP: Final = 200
 

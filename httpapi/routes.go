@@ -54,6 +54,9 @@ func (s *Server) newMux() *http.ServeMux {
 	for _, route := range s.routes() {
 		mux.Handle(route.method+" "+route.path, s.handle(route.guarded(s)))
 	}
+	if s.opts.Panel {
+		s.mountPanel(mux)
+	}
 	mux.Handle("/", s.handle(s.noRoute))
 	return mux
 }
@@ -67,6 +70,9 @@ func (rt route) guarded(s *Server) handler {
 		who, r, err := s.authenticate(w, r)
 		if err != nil {
 			return err
+		}
+		if s.opts.ReadOnly && rt.need.changes() {
+			return errReadOnly
 		}
 		if rt.serveJob == nil {
 			if !who.Can(rt.need) {

@@ -53,6 +53,11 @@ type Options struct {
 	Retry time.Duration
 	// Version is shown by /healthz.
 	Version string
+	// Panel serves the web UI at / besides the API.
+	Panel bool
+	// ReadOnly refuses what people do to jobs: stopping, deleting, submitting,
+	// and everything that needs [Admin]. Publishing and reading go on.
+	ReadOnly bool
 }
 
 func (o Options) withDefaults() Options {

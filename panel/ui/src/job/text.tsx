@@ -1,0 +1,51 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { short, timeOfDay } from "../format";
+import { Empty, Copy } from "../parts";
+import type { Log } from "./log";
+import type { Message } from "./messages";
+
+const step = 100;
+
+/** Text is what the model wrote, put together from its pieces, as it writes. */
+export function Text({ log }: { log: Log }) {
+  const [limit, setLimit] = useState(step);
+  const box = useRef<HTMLDivElement>(null);
+  const atEnd = useRef(true);
+  const all = log.messages.list;
+  const shown = all.slice(-limit);
+  useEffect(() => {
+    if (atEnd.current && box.current) box.current.scrollTop = box.current.scrollHeight;
+  });
+  const onScroll = () => {
+    const el = box.current!;
+    atEnd.current = el.scrollTop + el.clientHeight >= el.scrollHeight - 20;
+  };
+  if (all.length === 0) return <Empty>No model has written anything yet.</Empty>;
+  return (
+    <div class="scroll pad messages" ref={box} onScroll={onScroll} tabIndex={0} role="region" aria-label="What the model wrote">
+      {all.length > limit && <button class="small" onClick={() => setLimit(limit + step)}>{all.length - limit} before these</button>}
+      {shown.map((m) => <One key={m.id} m={m} />)}
+    </div>
+  );
+}
+
+function One({ m }: { m: Message }) {
+  const text = m.content ?? m.text;
+  return (
+    <article class="message" data-message={m.id}>
+      <header class="bar dim">
+        <b>{m.model || m.name || "model"}</b>
+        <span class="mono">{timeOfDay(m.time)}</span>
+        {m.tokens && <span>{short(m.tokens.input)} in · {short(m.tokens.output)} out</span>}
+        {!m.done && <span class="writing">writing…</span>}
+        <span class="grow" />
+        {text && <Copy text={() => text} what="this text" short />}
+      </header>
+      {m.reasoning && <details><summary>Reasoning</summary><p class="prose dim">{m.reasoning}</p></details>}
+      {text && <p class="prose">{text}</p>}
+      {m.refusal && <p class="prose bad">{m.refusal}</p>}
+      {m.tools.length > 0 && <p class="dim">asks for {m.tools.join(", ")}</p>}
+      {m.error && <p class="bad">{m.error}</p>}
+    </article>
+  );
+}

@@ -1,0 +1,3 @@
+export function Alerts() {
+  return <p class="empty">…</p>;
+}

@@ -57,7 +57,8 @@ type Bridge struct {
 	opts    Options
 	log     *slog.Logger
 	broker  broker
-	backend backend // nil: none
+	backend backend      // nil: none
+	results *redisBroker // of a result backend that is not on the broker's server; nil: there is none
 	shards  [shards]*shard
 	workers *workers
 	counts  counts
@@ -131,6 +132,9 @@ func Start(ctx context.Context, store tidings.Store, opts Options) (*Bridge, err
 			}
 		}, func() { b.hearing.Store(false) })
 	})
+	if b.results != nil {
+		b.work.Go(func() { b.results.listen(own, b.take, func() {}, func() {}) })
+	}
 	select {
 	case <-up:
 	case <-ctx.Done():
@@ -146,7 +150,15 @@ func Start(ctx context.Context, store tidings.Store, opts Options) (*Bridge, err
 func (b *Bridge) connect() error {
 	scheme, _, _ := strings.Cut(b.opts.BrokerURL, "://")
 	if scheme == "amqp" || scheme == "amqps" {
-		return &tidings.InvalidError{Field: "celery broker", Reason: "RabbitMQ is not supported yet"}
+		r, err := newRabbitBroker(b.opts.BrokerURL, b.log, b.workers.living)
+		if err != nil {
+			return err
+		}
+		b.broker = r
+		if b.opts.BackendURL == "" || b.opts.BackendURL == "none" {
+			return nil
+		}
+		return b.connectBackend()
 	}
 	client, db, err := openRedis(b.opts.BrokerURL)
 	if err != nil {
@@ -166,6 +178,9 @@ func (b *Bridge) connect() error {
 		}
 		// Pub/Sub knows no database numbers: one subscription hears all of a server.
 		r.results = sameServer(b.opts.BackendURL, b.opts.BrokerURL)
+		if r.results {
+			b.results = nil
+		}
 	}
 	return nil
 }
@@ -176,6 +191,7 @@ func (b *Bridge) connectBackend() error {
 		return err
 	}
 	b.backend = &redisBackend{client: client, prefix: b.opts.BackendKeyPrefix, own: true}
+	b.results = &redisBroker{client: client, results: true, resultsOnly: true, resultsPrefix: b.opts.BackendKeyPrefix, log: b.log}
 	return nil
 }
 

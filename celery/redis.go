@@ -28,6 +28,7 @@ type redisBroker struct {
 	// hears both.
 	results       bool
 	resultsPrefix string
+	resultsOnly   bool // it is the result backend alone
 }
 
 // separator is what kombu puts between the parts of a name.
@@ -69,6 +70,9 @@ func (r *redisBroker) close() { r.client.Close() }
 func (r *redisBroker) listen(ctx context.Context, hear func(message), up, down func()) {
 	events := r.prefix + "/" + r.db + ".celeryev/*"
 	patterns := []string{events, r.prefix + "celeryev"} // the second: without fanout_patterns and fanout_prefix
+	if r.resultsOnly {
+		patterns = nil
+	}
 	if r.results {
 		patterns = append(patterns, r.resultsPrefix+resultKey+"*")
 	}

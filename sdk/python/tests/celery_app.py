@@ -103,3 +103,15 @@ def dies() -> None:
     tell(0)
     publisher.flush(30)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.task(acks_late=True, reject_on_worker_lost=True)
+def dies_once() -> str:
+    """Killed the first time; the broker delivers it again."""
+    with app.backend.client.pipeline() as pipe:
+        first = pipe.incr("tidings-test-" + (tidings.celery.current_job_id() or "")).execute() == [1]
+    tell(0 if first else 1)
+    publisher.flush(30)
+    if first:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "at last"

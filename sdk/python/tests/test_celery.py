@@ -190,6 +190,16 @@ def test_a_task_whose_process_is_killed(worker: Worker, server: Server, job_id: 
     assert server.job(job_id)["status"] == "failed"
 
 
+def test_a_task_that_is_delivered_again_after_its_process_was_killed(
+    worker: Worker, server: Server, job_id: str
+) -> None:
+    worker.call({"task": "dies_once", "task_id": job_id})
+    events = story(server, job_id, "done")
+    once = ["task_started", "custom"]
+    assert types_but_queued(events) == [*once, *once, "task_completed", "done"]
+    assert numbers([{"event_type": k, "data": d} for k, d in events]) == [0, 1]
+
+
 def test_the_job_of_a_keyword_argument_straight_to_redis(
     redis_server: Redis, redis_backed_server: Server, tmp_path: Path, job_id: str
 ) -> None:

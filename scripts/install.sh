@@ -58,17 +58,40 @@ check_go() {
 	echo "$(go version), $(nproc 2>/dev/null || echo some) cores"
 }
 
-# install_js installs the packages of the browser tests, as their lock file
-# fixes them.
+# install_js FOLDER WHAT-IS-SKIPPED installs the packages of the folder, as its
+# lock file fixes them.
 install_js() {
-	[ -f e2e/js/package-lock.json ] || return 0
+	local dir=$1 skipped=$2
+	[ -f "$dir/package-lock.json" ] || return 0
 	if ! have npm; then
-		echo "MISSING  npm; skipped: the tests with JavaScript clients in e2e/"
-	elif [ ! -e e2e/js/node_modules/.package-lock.json ] ||
-		[ e2e/js/package-lock.json -nt e2e/js/node_modules/.package-lock.json ]; then
-		echo "installing the packages of e2e/js with npm"
-		npm ci --prefix e2e/js --no-audit --no-fund --loglevel=error </dev/null ||
-			echo "MISSING  e2e/js/node_modules: npm ci failed; skipped: the tests with JavaScript clients in e2e/"
+		echo "MISSING  npm; skipped: $skipped"
+	elif [ ! -e "$dir/node_modules/.package-lock.json" ] ||
+		[ "$dir/package-lock.json" -nt "$dir/node_modules/.package-lock.json" ]; then
+		echo "installing the packages of $dir with npm"
+		npm ci --prefix "$dir" --no-audit --no-fund --loglevel=error </dev/null ||
+			echo "MISSING  $dir/node_modules: npm ci failed; skipped: $skipped"
+	fi
+}
+
+# install_python makes the environment of the Python client, with the packages
+# that its requirements file fixes, and the client itself.
+install_python() {
+	local dir=sdk/python venv=sdk/python/.venv what="the Python client, Celery, LangGraph"
+	[ -f $dir/requirements-dev.txt ] || return 0
+	if ! have python3 || ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
+		echo "MISSING  python3, 3.10 or newer; skipped: $what"
+		return 0
+	fi
+	if [ -e $venv/.installed ] && cmp -s $dir/requirements-dev.txt $venv/.installed; then
+		return 0
+	fi
+	echo "installing the packages of $dir with pip"
+	if { [ -x $venv/bin/python ] || python3 -m venv $venv; } &&
+		$venv/bin/python -m pip install --quiet --disable-pip-version-check -r $dir/requirements-dev.txt </dev/null &&
+		$venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable $dir </dev/null; then
+		cp $dir/requirements-dev.txt $venv/.installed
+	else
+		echo "MISSING  $venv: pip failed; skipped: $what"
 	fi
 }
 
@@ -78,4 +101,8 @@ need redis-server "redis-server" "everything against Redis, Redis Cluster and Se
 need node "nodejs npm" "the tests with JavaScript clients in e2e/"
 need npm "npm" "the tests with JavaScript clients in e2e/"
 need chromium "chromium" "the tests with a browser in e2e/"
-install_js
+need rabbitmqctl "rabbitmq-server" "Celery with RabbitMQ"
+install_js e2e/js "the tests with JavaScript clients in e2e/"
+install_js sdk/js "the JavaScript client"
+install_js panel/ui "whether the panel's build is that of its source"
+install_python

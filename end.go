@@ -166,7 +166,7 @@ func (h *Handler) Run(ctx context.Context, fn func(ctx context.Context) (any, er
 		_, err := fn(ctx)
 		return err
 	}
-	ctx, cancel := h.joined(ctx)
+	ctx, cancel := h.Join(ctx)
 	defer cancel()
 	returned := false
 	defer func() {
@@ -197,12 +197,4 @@ func (h *Handler) closeSoon(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), runFlush)
 	defer cancel()
 	return h.Close(ctx)
-}
-
-// joined is ctx that also ends when the handler's context does.
-func (h *Handler) joined(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(h.ctx, func() { cancel(context.Cause(h.ctx)) })
-	ctx = context.WithValue(ctx, jobKey{}, h)
-	return ctx, func() { stop(); cancel(context.Canceled) }
 }

@@ -125,8 +125,8 @@ func (h *Handler) redacted(eventType, name string, raw []byte) (out []byte) {
 	return out
 }
 
-// encodeValue gives v as compact JSON. It never fails: a value that can't be
-// encoded becomes a string that says why. An error becomes its text.
+// encodeValue gives v as compact JSON. It never fails: what can't be encoded in
+// it becomes a string that says why. An error becomes its text.
 func encodeValue(v any) (out []byte) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -147,13 +147,35 @@ func encodeValue(v any) (out []byte) {
 			return appendString(nil, v.Error())
 		}
 	}
+	if out, ok := encodePlain(v); ok {
+		return out
+	}
+	return readableJSON(v)
+}
+
+// encodePlain gives v as encoding/json writes it, if it does.
+func encodePlain(v any) (out []byte, ok bool) {
+	defer func() {
+		if recover() != nil { // of a method of the value: it is told where it stands
+			out, ok = nil, false
+		}
+	}()
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
-		return appendString(nil, fmt.Sprintf("[a %T that can't be encoded: %v]", v, err))
+		return nil, false
 	}
-	return validText(bytes.TrimSuffix(buf.Bytes(), []byte("\n")))
+	out = validText(bytes.TrimSuffix(buf.Bytes(), []byte("\n")))
+	return out, !tooDeep(out)
+}
+
+// maxDepth is how deep encoding/json reads.
+const maxDepth = 10_000
+
+// tooDeep reports whether nobody could read the JSON again.
+func tooDeep(raw []byte) bool {
+	return len(raw) > 2*maxDepth && bytes.Count(raw, []byte("["))+bytes.Count(raw, []byte("{")) > maxDepth && !json.Valid(raw)
 }
 
 // compactRaw copies JSON without white space between its tokens; what is not

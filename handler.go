@@ -63,11 +63,14 @@ func Start(ctx context.Context, jobID string, to Appender, opts *HandlerOptions)
 		o = *opts
 	}
 	o.fill()
+	if ctx == nil { // a fault of the caller's, but no reason to end the agent's process
+		ctx = context.Background()
+	}
 	h := &Handler{
 		jobID: jobID, opts: o, log: o.Logger, began: time.Now(), q: newQueue(&o),
 		acked: make(chan struct{}), sent: make(chan struct{}), ended: make(chan struct{}),
 	}
-	h.ctx, h.cancel = context.WithCancelCause(ctx)
+	h.ctx, h.cancel = context.WithCancelCause(WithJob(ctx, h))
 	h.sends, h.abort = context.WithCancelCause(context.WithoutCancel(ctx))
 	h.alive, h.die = context.WithCancelCause(h.sends)
 	h.sender = &sender{
@@ -93,8 +96,13 @@ func Start(ctx context.Context, jobID string, to Appender, opts *HandlerOptions)
 // validate reports what every append would be refused for.
 func (h *Handler) validate() error {
 	p := h.sender.of(0)
+	if h.sender.to == nil {
+		return errors.Join(errNoAppender, ValidateJobID(h.jobID))
+	}
 	return errors.Join(ValidateJobID(h.jobID), p.validate())
 }
+
+var errNoAppender = errors.New("there is nothing to append to: give Start a store or a client")
 
 // begun publishes that the job has started.
 func (h *Handler) begun() {
@@ -136,7 +144,7 @@ func (h *Handler) JobID() string {
 	return h.jobID
 }
 
-// Context is for the agent's work. It ends with the context given to [Start],
+// Context is for the agent's work, and holds the job, see [FromContext]. It ends with the context given to [Start],
 // at Close, when the job is asked to stop (its cause is then a
 // [*CancelledError]), and when another handler has taken the job over
 // ([*FencedError]) or ended it ([*ClosedError]). A nil Handler gives the

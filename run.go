@@ -86,21 +86,6 @@ func (c *runContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// jobKey is the key of the *Handler whose work was begun last with a context.
-type jobKey struct{}
-
-// FromContext gives the job that the context belongs to, as [Handler.Run] and
-// every run of a job put it there, and the innermost run. Both may be nil, and
-// their methods do nothing then: so code deep inside an agent can tell what it
-// does without being handed the job.
-func FromContext(ctx context.Context) (*Handler, *Run) {
-	if ctx == nil {
-		return nil, nil
-	}
-	h, _ := ctx.Value(jobKey{}).(*Handler)
-	return h, h.runFrom(ctx)
-}
-
 // Phase starts a phase of the job, beneath the run that ctx holds. What is
 // started with the context it returns belongs to the phase. End the run it
 // returns.

@@ -11,14 +11,21 @@ import (
 type jobKey struct{}
 
 // WithJob puts the job into the context of a run, where a [Plugin] finds it.
-// [Run] does it for you.
+// [Run] does it for you. With a nil job it is ctx itself.
 func WithJob(ctx context.Context, job *tidings.Handler) context.Context {
-	return context.WithValue(ctx, jobKey{}, &observation{job: job})
+	if job == nil {
+		return ctx
+	}
+	return context.WithValue(tidings.WithJob(ctx, job), jobKey{}, &observation{job: job})
 }
 
-// observationFrom gives what [Run] or [WithJob] put into the context, or nil.
+// observationFrom gives what [Run] or [WithJob] put into the context for the job
+// that it belongs to, or nil.
 func observationFrom(ctx context.Context) *observation {
 	o, _ := ctx.Value(jobKey{}).(*observation)
+	if job, _ := tidings.FromContext(ctx); o != nil && job != nil && job != o.job {
+		return nil // that of another job around this one
+	}
 	return o
 }
 
@@ -58,11 +65,12 @@ type carry struct {
 	run context.Context
 }
 
-// Value gives the run, and everything else from the framework's own context,
+// Value gives the run and the job, and everything else from the framework's own context,
 // which is the newer one.
 func (c carry) Value(key any) any {
-	if r, ok := c.run.Value(key).(*tidings.Run); ok {
-		return r
+	switch v := c.run.Value(key).(type) {
+	case *tidings.Run, *tidings.Handler:
+		return v
 	}
 	return c.Context.Value(key)
 }

@@ -103,7 +103,22 @@ func (m *modelRun) end(resp *model.LLMResponse, err error) {
 	if err == nil {
 		err = refusal(resp)
 	}
+	if err == nil {
+		m.toolCalls(resp.Content)
+	}
 	m.run.End(text, err)
+}
+
+// toolCalls tells which tools the answer asks for.
+func (m *modelRun) toolCalls(c *genai.Content) {
+	if c == nil {
+		return
+	}
+	for _, p := range c.Parts {
+		if p != nil && p.FunctionCall != nil {
+			m.run.ToolCall(p.FunctionCall.ID, p.FunctionCall.Name, anyOf(p.FunctionCall.Args))
+		}
+	}
 }
 
 // refusal is why the provider gave no answer, or nil.

@@ -22,19 +22,12 @@ func Run(ctx context.Context, job *tidings.Handler, r *runner.Runner, userID, se
 		return r.Run(ctx, userID, sessionID, msg, cfg, opts...)
 	}
 	return func(yield func(*session.Event, error) bool) {
-		ctx, cancel := joined(ctx, job)
+		ctx, cancel := job.Join(ctx)
 		defer cancel()
 		o := &observation{job: job}
 		ctx = context.WithValue(ctx, jobKey{}, o)
 		o.watch(r.Run(ctx, userID, sessionID, msg, cfg, opts...), yield, true)
 	}
-}
-
-// joined is ctx that also ends when the job's context does.
-func joined(ctx context.Context, job *tidings.Handler) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(job.Context(), func() { cancel(context.Cause(job.Context())) })
-	return ctx, func() { stop(); cancel(context.Canceled) }
 }
 
 // Observe passes the events of a run on and ends the job as the run ends: done

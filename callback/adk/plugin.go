@@ -99,9 +99,12 @@ func (r *reporter) beforeRun(ctx agent.InvocationContext) (*genai.Content, error
 }
 
 func (r *reporter) jobOf(ctx agent.InvocationContext, o *observation) *tidings.Handler {
+	job, _ := tidings.FromContext(ctx)
 	switch {
 	case o != nil:
 		return o.job
+	case job != nil:
+		return job
 	case r.job != nil:
 		return r.job
 	case r.opts.Job != nil:

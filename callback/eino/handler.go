@@ -55,14 +55,18 @@ func NewHandler(job *tidings.Handler, opts *Options) *Handler {
 
 // Needed implements callbacks.TimingChecker: without a job nothing is.
 func (h *Handler) Needed(ctx context.Context, _ *callbacks.RunInfo, _ callbacks.CallbackTiming) bool {
-	return h.story(ctx) != nil
+	if h.own != nil {
+		return true
+	}
+	job, _ := tidings.FromContext(ctx)
+	return job != nil
 }
 
 // OnStart implements callbacks.Handler: a run begins.
 func (h *Handler) OnStart(ctx context.Context, info *callbacks.RunInfo, input callbacks.CallbackInput) (inner context.Context) {
 	inner = ctx
 	defer h.guard("OnStart")
-	if s := h.story(ctx); s != nil {
+	if s := h.beginning(ctx); s != nil {
 		inner = s.start(ctx, info, input, &h.opts)
 	}
 	return
@@ -77,7 +81,7 @@ func (h *Handler) OnStartWithStreamInput(ctx context.Context, info *callbacks.Ru
 	if input != nil {
 		defer input.Close()
 	}
-	if s := h.story(ctx); s != nil {
+	if s := h.beginning(ctx); s != nil {
 		inner = s.start(ctx, info, nil, &h.opts)
 	}
 	return

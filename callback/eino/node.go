@@ -47,6 +47,9 @@ func (s *story) start(ctx context.Context, info *callbacks.RunInfo, input any, o
 	n.shown = !o.NoValues
 	inner := n.begin(ctx, input, o)
 	s.enter(n)
+	if parent == nil && storyFrom(inner) != s {
+		inner = s.within(inner)
+	}
 	return context.WithValue(inner, nodeKey{s}, n)
 }
 

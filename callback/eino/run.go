@@ -70,10 +70,8 @@ func (s *story) closeSoon(ctx context.Context) error {
 
 // joined is ctx with the job in it; it also ends when the job's context does.
 func (s *story) joined(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	job := s.job.Context()
-	stop := context.AfterFunc(job, func() { cancel(context.Cause(job)) })
-	return s.within(ctx), func() { stop(); cancel(context.Canceled) }
+	ctx, cancel := s.job.Join(ctx)
+	return s.within(ctx), cancel
 }
 
 // Observe passes on the events of an ADK run and ends the job as the run ends:

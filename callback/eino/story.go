@@ -40,25 +40,50 @@ func newStory(job *tidings.Handler) *story {
 type storyKey struct{}
 
 // WithJob puts the job into the context of graphs and agents, for a handler
-// that was made without one. [Handler.Run] and [Observe] do it for you.
+// that was made without one. [Handler.Run] and [Observe] do it for you. Where a
+// context holds a job without it, see [tidings.FromContext], each graph that is
+// called with it is told of by itself.
 func WithJob(ctx context.Context, job *tidings.Handler) context.Context {
-	if s, _ := ctx.Value(storyKey{}).(*story); job == nil || s != nil && s.job == job {
+	if s := storyFrom(ctx); job == nil || s != nil && s.job == job {
 		return ctx
 	}
-	return newStory(job).within(ctx)
+	return newStory(job).within(tidings.WithJob(ctx, job))
 }
 
 func (s *story) within(ctx context.Context) context.Context {
 	return context.WithValue(ctx, storyKey{}, s)
 }
 
-// story is that of the handler's job, or of the context's; nil if there is none.
-func (h *Handler) story(ctx context.Context) *story {
-	if h.own != nil || ctx == nil {
-		return h.own
+// storyFrom gives the story of the context's job, or nil if it has none yet.
+func storyFrom(ctx context.Context) *story {
+	if ctx == nil {
+		return nil
 	}
 	s, _ := ctx.Value(storyKey{}).(*story)
+	if s == nil {
+		return nil
+	}
+	if job, _ := tidings.FromContext(ctx); job != nil && job != s.job {
+		return nil // that of another job around this one
+	}
 	return s
+}
+
+// story is that of the handler's job, or of the context's; nil if there is none.
+func (h *Handler) story(ctx context.Context) *story {
+	if h.own != nil {
+		return h.own
+	}
+	return storyFrom(ctx)
+}
+
+// beginning is story for a run that begins, which may be the first of its job.
+func (h *Handler) beginning(ctx context.Context) *story {
+	if s := h.story(ctx); s != nil {
+		return s
+	}
+	job, _ := tidings.FromContext(ctx)
+	return newStory(job)
 }
 
 type nodeKey struct{ s *story }

@@ -135,10 +135,11 @@ type carry struct {
 	run context.Context
 }
 
-// Value gives the run, and everything else from the newer context.
+// Value gives the run and the job, and everything else from the newer context.
 func (c carry) Value(key any) any {
-	if r, ok := c.run.Value(key).(*tidings.Run); ok {
-		return r
+	switch v := c.run.Value(key).(type) {
+	case *tidings.Run, *tidings.Handler:
+		return v
 	}
 	return c.Context.Value(key)
 }

@@ -33,15 +33,31 @@ type waiting struct {
 // WithJob gives a context whose flows and model calls belong to the job. For
 // a flow that can be stopped give it [tidings.Handler.Context].
 func WithJob(ctx context.Context, job *tidings.Handler) context.Context {
-	return context.WithValue(ctx, jobKey{}, &tracked{job: job, pending: map[string]*waiting{}, restarted: map[string]*waiting{}})
+	if job == nil {
+		return ctx
+	}
+	return context.WithValue(tidings.WithJob(ctx, job), jobKey{}, newTracked(job))
 }
 
+func newTracked(job *tidings.Handler) *tracked {
+	return &tracked{job: job, pending: map[string]*waiting{}, restarted: map[string]*waiting{}}
+}
+
+// trackedFrom gives what [WithJob] put into the context, or what is known of its
+// job since the span or generation around; nil if it has no job.
 func trackedFrom(ctx context.Context) *tracked {
+	job, _ := tidings.FromContext(ctx)
 	t, _ := ctx.Value(jobKey{}).(*tracked)
-	if t == nil || t.job == nil {
+	if t != nil && (job == nil || job == t.job) {
+		return t
+	}
+	if job == nil {
 		return nil
 	}
-	return t
+	if o := findSpan(spanOf(ctx)); o != nil && o.job.job == job {
+		return o.job
+	}
+	return newTracked(job)
 }
 
 // Run calls fn as the job: fn's context holds the job and ends when the job is
@@ -53,7 +69,7 @@ func Run[Out any](ctx context.Context, job *tidings.Handler, fn func(ctx context
 	if job == nil {
 		return fn(ctx)
 	}
-	ctx, cancel := joined(WithJob(ctx, job), job)
+	ctx, cancel := job.Join(WithJob(ctx, job))
 	defer cancel()
 	t := trackedFrom(ctx)
 	t.whole = true
@@ -78,13 +94,6 @@ func Run[Out any](ctx context.Context, job *tidings.Handler, fn func(ctx context
 	return out, err
 }
 
-// joined is ctx that also ends when the job's context does.
-func joined(ctx context.Context, job *tidings.Handler) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(job.Context(), func() { cancel(context.Cause(job.Context())) })
-	return ctx, func() { stop(); cancel(context.Canceled) }
-}
-
 // Serve puts a job into the context of each request to flows, as genkit.Handler
 // serves them. start gives the job of a request; nil means none. With
 // [tidings.HandlerOptions].Automatic the job ends when its flow does, if
@@ -105,7 +114,7 @@ func Serve(flows http.Handler, start func(*http.Request) *tidings.Handler) http.
 			defer cancel()
 			_ = job.Close(ctx) // what is lost it has logged
 		}()
-		ctx, cancel := joined(WithJob(r.Context(), job), job)
+		ctx, cancel := job.Join(WithJob(r.Context(), job))
 		defer cancel()
 		flows.ServeHTTP(w, r.WithContext(ctx))
 	})

@@ -89,12 +89,22 @@ func (m *modelCall) end(resp *ai.ModelResponse, err error) {
 			m.run.Delta(tidings.ChannelReasoning, thoughts)
 		}
 		m.mu.Unlock()
+		m.toolCalls(resp.Message.Content)
 	}
 	if u := resp.Usage; u != nil && (u.InputTokens > 0 || u.OutputTokens > 0) {
 		m.run.Usage(usage(u))
 	}
 	m.run.FinishReason(string(resp.FinishReason))
 	m.run.End(text, nil)
+}
+
+// toolCalls tells which tools the answer asks for.
+func (m *modelCall) toolCalls(parts []*ai.Part) {
+	for _, p := range parts {
+		if p != nil && p.ToolRequest != nil {
+			m.run.ToolCall(p.ToolRequest.Ref, p.ToolRequest.Name, p.ToolRequest.Input)
+		}
+	}
 }
 
 // usage counts reasoning as output. Providers differ in whether OutputTokens has it

@@ -35,6 +35,16 @@ func endModel(m *tidings.ModelRun, res *llms.ContentResponse, reasoned bool) {
 		if text == "" {
 			text = c.Content
 		}
+		toolCalls(m, c)
+	}
+}
+
+// toolCalls tells which tools the answer asks for.
+func toolCalls(m *tidings.ModelRun, c *llms.ContentChoice) {
+	for _, call := range c.ToolCalls {
+		if f := call.FunctionCall; f != nil {
+			m.ToolCall(call.ID, f.Name, jsonOrText(f.Arguments))
+		}
 	}
 }
 

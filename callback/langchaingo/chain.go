@@ -21,7 +21,7 @@ func Call(ctx context.Context, job *tidings.Handler, chain chains.Chain, inputs 
 	if job == nil {
 		return chains.Call(ctx, chain, inputs, options...)
 	}
-	ctx, cancel := joined(ctx, job)
+	ctx, cancel := job.Join(ctx)
 	defer cancel()
 	return chains.Call(WithJob(ctx, job), WrapChain(chain, ""), inputs, options...)
 }
@@ -85,7 +85,7 @@ var errGoexit = errors.New("the goroutine was ended before the call returned")
 
 // Call runs the chain as a run of the job.
 func (c *observedChain) Call(ctx context.Context, inputs map[string]any, options ...chains.ChainCallOption) (outputs map[string]any, err error) {
-	s := storyFrom(ctx)
+	s, ctx := storyOf(ctx)
 	if s == nil {
 		return c.Chain.Call(ctx, inputs, options...)
 	}

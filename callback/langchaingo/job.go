@@ -12,10 +12,14 @@ type storyKey struct{}
 // WithJob puts the job into the context of what runs in it, where the wrappers
 // and a [Handler] without a job of its own find it. [Call] does it for you.
 func WithJob(ctx context.Context, job *tidings.Handler) context.Context {
-	if s := storyFrom(ctx); s != nil && s.job == job {
+	if s := storyFrom(ctx); job == nil || s != nil && s.job == job {
 		return ctx
 	}
-	return context.WithValue(ctx, storyKey{}, newStory(job))
+	return newStory(job).within(tidings.WithJob(ctx, job))
+}
+
+func (s *story) within(ctx context.Context) context.Context {
+	return context.WithValue(ctx, storyKey{}, s)
 }
 
 // Job gives the job that the context holds, or nil, so that a tool can tell of
@@ -24,7 +28,8 @@ func Job(ctx context.Context) *tidings.Handler {
 	if s := storyFrom(ctx); s != nil {
 		return s.job
 	}
-	return nil
+	job, _ := tidings.FromContext(ctx)
+	return job
 }
 
 // storyFrom gives the story of the job in the context, or nil.
@@ -33,17 +38,27 @@ func storyFrom(ctx context.Context) *story {
 		return nil
 	}
 	s, _ := ctx.Value(storyKey{}).(*story)
-	if s == nil || s.job == nil {
+	if s == nil {
 		return nil
+	}
+	if job, _ := tidings.FromContext(ctx); job != nil && job != s.job {
+		return nil // that of another job around this one
 	}
 	return s
 }
 
-// joined is ctx that also ends when the job's context does.
-func joined(ctx context.Context, job *tidings.Handler) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(job.Context(), func() { cancel(context.Cause(job.Context())) })
-	return ctx, func() { stop(); cancel(context.Canceled) }
+// storyOf gives the story of the job in the context, which may be told of here
+// for the first time, and the context with it; nil if there is no job.
+func storyOf(ctx context.Context) (*story, context.Context) {
+	if s := storyFrom(ctx); s != nil {
+		return s, ctx
+	}
+	job, _ := tidings.FromContext(ctx)
+	if job == nil {
+		return nil, ctx
+	}
+	s := newStory(job)
+	return s, s.within(ctx)
 }
 
 // guard keeps a panic of ours away from the agent. Defer it directly.

@@ -99,7 +99,7 @@ type modelCall struct {
 // begin tells that the call starts; nil if it is not to be told.
 func (o *observedModel) begin(ctx context.Context, messages []llms.MessageContent, options []llms.CallOption) (c *modelCall) {
 	defer guard("WrapModel")
-	s := storyFrom(ctx)
+	s, ctx := storyOf(ctx)
 	if s == nil || inModel(ctx) {
 		return nil
 	}

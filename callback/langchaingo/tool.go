@@ -36,7 +36,7 @@ type observedTool struct{ tools.Tool }
 
 // Call runs the tool as a run of the job.
 func (t *observedTool) Call(ctx context.Context, input string) (output string, err error) {
-	s := storyFrom(ctx)
+	s, ctx := storyOf(ctx)
 	if s == nil {
 		return t.Tool.Call(ctx, input)
 	}

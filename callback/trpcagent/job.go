@@ -19,7 +19,10 @@ const stateKey = "tidings.observation"
 // [Run] does it for you, and ends the job; with WithJob the job ends by
 // [tidings.Handler.End], or by itself if it was started with the option Automatic.
 func WithJob(ctx context.Context, job *tidings.Handler) context.Context {
-	return context.WithValue(ctx, observationKey{}, newObservation(job))
+	if job == nil {
+		return ctx
+	}
+	return context.WithValue(tidings.WithJob(ctx, job), observationKey{}, newObservation(job))
 }
 
 // Job gives the job that the context of an agent, model, tool or node belongs
@@ -29,7 +32,8 @@ func Job(ctx context.Context) *tidings.Handler {
 	if o := observationFrom(ctx); o != nil {
 		return o.job
 	}
-	return nil
+	job, _ := tidings.FromContext(ctx)
+	return job
 }
 
 // observation is one run of a runner as part of a job.
@@ -62,6 +66,9 @@ func observationFrom(ctx context.Context) *observation {
 	if o == nil || o.job == nil {
 		return nil
 	}
+	if job, _ := tidings.FromContext(ctx); job != nil && job != o.job {
+		return nil // that of another job around this one
+	}
 	return o
 }
 
@@ -81,7 +88,10 @@ func (r *reporter) observation(ctx context.Context, inv *agent.Invocation) *obse
 	if o := observationFrom(ctx); o != nil {
 		return o
 	}
-	job := r.job
+	job, _ := tidings.FromContext(ctx)
+	if job == nil {
+		job = r.job
+	}
 	if job == nil && r.opts.Job != nil {
 		job = r.opts.Job(ctx, inv)
 	}

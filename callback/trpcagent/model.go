@@ -95,6 +95,10 @@ func (m *modelRun) whole(r *model.Response) {
 	if !m.reasoned {
 		m.run.Delta(tidings.ChannelReasoning, c.Message.ReasoningContent)
 	}
+	for i := range c.Message.ToolCalls {
+		call := &c.Message.ToolCalls[i]
+		m.run.ToolCall(call.ID, call.Function.Name, arguments(call.Function.Arguments))
+	}
 }
 
 // usage takes the counts, which pieces carry too, as zeros until the last.

@@ -22,7 +22,7 @@ func Run(ctx context.Context, job *tidings.Handler, r runner.Runner, userID, ses
 	if job == nil {
 		return r.Run(ctx, userID, sessionID, message, opts...)
 	}
-	ctx, cancel := joined(ctx, job)
+	ctx, cancel := job.Join(ctx)
 	o := newObservation(job)
 	events, err := r.Run(context.WithValue(ctx, observationKey{}, o), userID, sessionID, message, opts...)
 	if err != nil {
@@ -40,13 +40,6 @@ func Run(ctx context.Context, job *tidings.Handler, r runner.Runner, userID, ses
 		o.endJob(ctx)
 	}()
 	return out, nil
-}
-
-// joined is ctx that also ends when the job's context does.
-func joined(ctx context.Context, job *tidings.Handler) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(job.Context(), func() { cancel(context.Cause(job.Context())) })
-	return ctx, func() { stop(); cancel(context.Canceled) }
 }
 
 // pass gives the events to the reader. When ctx has ended the reader may be gone,

@@ -52,6 +52,8 @@ type server struct {
 	t    testing.TB
 	addr string
 	args []string
+	// prefix of all paths; only waitUntilReady knows of it.
+	prefix string
 
 	mu  sync.Mutex
 	cmd *exec.Cmd
@@ -105,7 +107,7 @@ func (s *server) start() {
 func (s *server) waitUntilReady() {
 	s.t.Helper()
 	eventually(s.t, 30*time.Second, "the server is ready", func() bool {
-		resp, err := http.Get(s.url() + "/readyz")
+		resp, err := http.Get(s.url() + s.prefix + "/readyz")
 		if err != nil {
 			return false
 		}

@@ -53,7 +53,6 @@ export function Events({ log, job }: { log: Log; job: Job }) {
   const filtered = useMemo(() => new Filtered(new Set(types.split(",").filter(Boolean)), pattern(text)), [types, text]);
   const [follow, setFollow] = useState(!selected && !ended(job.status));
   const handle = useRef<ListHandle>(null);
-  const box = useRef<HTMLDivElement>(null);
   if (filtered.any) filtered.update(log);
   const length = filtered.any ? filtered.index.length : log.length;
   const at = (i: number) => (filtered.any ? filtered.index[i] : i);
@@ -115,12 +114,13 @@ export function Events({ log, job }: { log: Log; job: Job }) {
         )}
       </div>
       <div class="split">
-        <div class="loglist" ref={box} role="grid" aria-label="Events" aria-rowcount={length} tabIndex={0} onKeyDown={key}
-          aria-activedescendant={here >= 0 ? "event-" + here : undefined}>
+        <div class="loglist">
           {length === 0 ? (
             <Empty>{filtered.any ? "No event passes the filter." : "Nothing yet."}</Empty>
           ) : (
-            <VirtualList count={length} rowHeight={rowHeight} handle={handle} follow={follow} onEnd={(end) => setFollow(end && !ended(job.status))} role="rowgroup"
+            <VirtualList count={length} rowHeight={rowHeight} handle={handle} follow={follow} onEnd={(end) => setFollow(end && !ended(job.status))}
+              role="grid" aria-label="Events" aria-rowcount={length} tabIndex={0} onKeyDown={key}
+              aria-activedescendant={here >= 0 ? "event-" + here : undefined}
               render={(i) => <EventRow key={i} row={log.at(at(i)!)} place={i} selected={i === here} select={select} />} />
           )}
         </div>

@@ -63,11 +63,12 @@ export function Timeline({ log, job, stuck }: { log: Log; job: Job; stuck?: Stuc
         </span>
         <Axis span={span} />
       </div>
-      <div role="treegrid" aria-label="Runs of the job" aria-rowcount={rows.length} tabIndex={0} onKeyDown={key}
-        aria-activedescendant={active >= 0 ? "run-" + active : undefined} class="t-grid" style={{ height: `${height}px` }}>
-        <VirtualList count={rows.length} rowHeight={rowHeight} handle={handle} role="rowgroup" follow={!over && active < 0 && rows.length > mostRows}
+      <div class="t-grid" style={{ height: `${height}px` }}>
+        <VirtualList count={rows.length} rowHeight={rowHeight} handle={handle} follow={!over && active < 0 && rows.length > mostRows}
+          role="treegrid" aria-label="Runs of the job" aria-rowcount={rows.length} tabIndex={0} onKeyDown={key}
+          aria-activedescendant={active >= 0 ? "run-" + active : undefined}
           render={(i) => (
-            <RunRow key={rows[i]!.id} run={rows[i]!} place={i} from={from} span={span} now={to} active={i === active} folded={folded.has(rows[i]!.id)}
+            <RunRow key={rows[i]!.id} run={rows[i]!} place={i} from={from} span={span} now={to} over={over} active={i === active} folded={folded.has(rows[i]!.id)}
               waited={waits === rows[i]!.id} fold={() => fold(rows[i]!)} pick={() => { setActive(i); pick(rows[i]!); }} />
           )} />
       </div>
@@ -85,10 +86,10 @@ function Axis({ span }: { span: number }) {
   );
 }
 
-type RowProps = { run: Run; place: number; from: number; span: number; now: number; active: boolean; folded: boolean; waited: boolean; fold: () => void; pick: () => void };
+type RowProps = { run: Run; place: number; from: number; span: number; now: number; over: boolean; active: boolean; folded: boolean; waited: boolean; fold: () => void; pick: () => void };
 
-function RunRow({ run, place, from, span, now, active, folded, waited, fold, pick }: RowProps) {
-  const open = run.end === undefined;
+function RunRow({ run, place, from, span, now, over, active, folded, waited, fold, pick }: RowProps) {
+  const open = run.end === undefined && !over; // what never told its end ends with the job
   const end = run.end ?? now;
   const left = ((run.start - from) / span) * 100;
   const width = Math.max(0, ((end - run.start) / span) * 100);

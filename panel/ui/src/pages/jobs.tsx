@@ -147,6 +147,7 @@ export function Jobs() {
         <h1>Jobs</h1>
         <span class="dim" data-count>{rows ? `${count(rows.length)}${next ? "+" : ""}` : ""}</span>
         <span class="grow" />
+        <Field label="Search" name="q" value={filter.q} hint="ID, name, message, error…  ( / )" wide />
         <button class="small" aria-pressed={paused} onClick={resume}>
           <Icon name={paused ? "play" : "pause"} /> {paused ? (fresh ? `Resume · ${fresh} changed` : "Resume") : "Pause"}
         </button>
@@ -188,7 +189,6 @@ function Filters({ filter }: { filter: Filter }) {
           <StatusDot status="stalled" stalled />
         </button>
       </div>
-      <Field label="Search" name="q" value={filter.q} hint="ID, name, message, error… ( / )" wide />
       <Field label="Name" name="name" value={filter.name} hint="exactly" />
       <Field label="Label" name="label" value={filter.label} hint="key=value" />
       <label class="field">
@@ -213,7 +213,7 @@ function Field({ label, name, value, hint, wide }: { label: string; name: string
   };
   return (
     <label class={"field" + (wide ? " wide" : "")}>
-      <span>{label}</span>
+      <span class={wide ? "hidden" : ""}>{label}</span>
       <input type="search" name={name} value={text} placeholder={hint} spellcheck={false} onInput={(e) => input(e.currentTarget.value)} />
     </label>
   );
@@ -289,7 +289,7 @@ function JobRow({ job, index, now, active, narrow }: { job: Job; index: number; 
     <div class={"row" + (active ? " active" : "")} role="row" id={"job-" + index} aria-rowindex={index + 2} aria-selected={active} onClick={open} data-job={job.id}>
       <span role="gridcell" class="c-status"><StatusDot status={job.status} stalled={job.stalled} /></span>
       <span role="gridcell" class="c-job">
-        <Link to={jobPath(job.id)} class="name" tabIndex={-1} title={job.id}>{job.name || job.id}</Link>
+        <Link to={jobPath(job.id)} class="name" title={job.id}>{job.name || job.id}</Link>
         {job.name && <span class="mono dim id">{job.id}</span>}
         {!narrow && labels.slice(0, 3).map(([k, v]) => <Label key={k} name={k} value={v} />)}
       </span>

@@ -33,10 +33,11 @@ type Options struct {
 	// Logger takes warnings. Nil: slog.Default().
 	Logger *slog.Logger
 
-	// reconcileEvery, how long the lease of the bridge holds, and how long after
-	// its task's end a job is closed. Tests shorten them.
-	reconcileEvery, lease, closeAfter time.Duration
-	node                              string
+	// reconcileEvery, for how long nothing was heard of a task before it is asked
+	// after, how long the lease of the bridge holds, and how long after its task's end
+	// a job is closed. Tests shorten them.
+	reconcileEvery, quietFor, lease, closeAfter time.Duration
+	node                                        string
 }
 
 // queueType names Celery among the task queues.
@@ -64,6 +65,7 @@ type Bridge struct {
 	counts  counts
 
 	newcomer  chan struct{} // holds one: a worker came
+	adopted   chan struct{} // closed when the open tasks of the log are known
 	heldUntil atomic.Int64  // by the monotonic clock since began, in ns
 	began     time.Time
 	hearing   atomic.Bool
@@ -102,6 +104,9 @@ func Start(ctx context.Context, store tidings.Store, opts Options) (*Bridge, err
 	if opts.reconcileEvery == 0 {
 		opts.reconcileEvery = 10 * time.Second
 	}
+	if opts.quietFor == 0 {
+		opts.quietFor = 5 * time.Second
+	}
 	if opts.lease == 0 {
 		opts.lease = 5 * time.Second
 	}
@@ -111,7 +116,7 @@ func Start(ctx context.Context, store tidings.Store, opts Options) (*Bridge, err
 	if opts.node == "" {
 		opts.node = tidings.NewJobID()
 	}
-	b := &Bridge{store: store, opts: opts, log: opts.Logger, began: time.Now(), newcomer: make(chan struct{}, 1)}
+	b := &Bridge{store: store, opts: opts, log: opts.Logger, began: time.Now(), newcomer: make(chan struct{}, 1), adopted: make(chan struct{})}
 	b.workers = newWorkers(time.Now)
 	if err := b.connect(); err != nil {
 		return nil, err
@@ -305,7 +310,7 @@ func (b *Bridge) care(ctx context.Context) {
 	reconcile := time.NewTicker(b.opts.reconcileEvery)
 	defer reconcile.Stop()
 	b.enableEvents(ctx)
-	b.adoptEnded(ctx)
+	b.adoptAll(ctx)
 	for {
 		select {
 		case <-ctx.Done():
@@ -328,7 +333,8 @@ func (b *Bridge) enableEvents(ctx context.Context) {
 	if b.opts.Passive {
 		return
 	}
-	if _, err := b.broker.broadcast(ctx, command{method: "enable_events", arguments: map[string]any{}, expires: 10 * time.Second}); err != nil && ctx.Err() == nil {
+	// It does not expire, or a worker whose clock is wrong would not heed it.
+	if _, err := b.broker.broadcast(ctx, command{method: "enable_events", arguments: map[string]any{}}); err != nil && ctx.Err() == nil {
 		b.once("enable", "workers can't be told to send events", err)
 	}
 }

@@ -18,7 +18,7 @@ type broker interface {
 	// takeBack removes a message that no worker has taken, if it is found.
 	takeBack(ctx context.Context, queue, taskID string) (bool, error)
 	// unacked gives which of the tasks are with a worker that has not
-	// acknowledged them: they are delivered again if it is lost.
+	// acknowledged them, or back on their queue: they are delivered again.
 	unacked(ctx context.Context, taskIDs map[string]bool) (map[string]bool, error)
 	// broadcast sends a command to all workers, and gives how many heard it.
 	broadcast(ctx context.Context, c command) (int, error)

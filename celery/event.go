@@ -3,6 +3,7 @@ package celery
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -35,7 +36,7 @@ type event struct {
 	Requeue    bool     `json:"requeue"`
 
 	Freq      float64   `json:"freq"` // seconds between heartbeats
-	Active    int       `json:"active"`
+	Active    *int      `json:"active"`
 	Processed int64     `json:"processed"`
 	Loadavg   []float64 `json:"loadavg"`
 	Software  string    `json:"sw_ident"`
@@ -60,7 +61,10 @@ func parseEvents(body json.RawMessage) ([]event, error) {
 	events := make([]event, 0, len(raws))
 	for _, raw := range raws {
 		e := event{raw: raw}
-		if err := json.Unmarshal(raw, &e); err != nil {
+		// Members of another type than Celery's own, as an application's events may
+		// have, are left out; the rest is read.
+		var odd *json.UnmarshalTypeError
+		if err := json.Unmarshal(raw, &e); err != nil && (!errors.As(err, &odd) || odd.Field == "") {
 			failed = fmt.Errorf("not an event: %w", err)
 			continue
 		}

@@ -15,17 +15,17 @@ type open struct {
 	id, job, worker, queue string
 	place                  place
 	seen                   time.Time
+	begun                  time.Time // when its worker got it or began it, by the worker's clock
 }
-
-// quietFor is how long nothing must have been heard of a task before it is asked
-// after.
-const quietFor = 5 * time.Second
 
 // reconcile finds out what became of open tasks that nobody told of: by their
 // results, by asking the workers, and by whether these are alive. Tasks of which
 // this node heard nothing, as before its start, come from the list of jobs.
 func (b *Bridge) reconcile(ctx context.Context) {
-	stopping := b.adopt(ctx)
+	stopping, err := b.adopt(ctx)
+	if err != nil {
+		b.once("jobs", "open jobs can't be listed to reconcile them", err)
+	}
 	tasks := b.open()
 	if len(tasks) == 0 {
 		return
@@ -43,7 +43,11 @@ func (b *Bridge) open() []open {
 		s.tracker.mu.Lock()
 		for _, t := range s.tracker.tasks {
 			if t.open() && t.verdict == nil && t.place.kind != 0 {
-				out = append(out, open{id: t.id, job: t.job, worker: t.worker, queue: t.queue, place: t.place, seen: t.seen})
+				begun := t.startedAt
+				if begun.IsZero() {
+					begun = t.receivedAt
+				}
+				out = append(out, open{id: t.id, job: t.job, worker: t.worker, queue: t.queue, place: t.place, seen: t.seen, begun: begun})
 			}
 		}
 		s.tracker.mu.Unlock()
@@ -51,22 +55,39 @@ func (b *Bridge) open() []open {
 	return out
 }
 
+// adoptAll takes up what the log knows of open tasks, and lets the shards begin.
+func (b *Bridge) adoptAll(ctx context.Context) {
+	defer close(b.adopted)
+	for ctx.Err() == nil {
+		_, err := b.adopt(ctx)
+		if err == nil {
+			break
+		}
+		b.once("jobs", "open jobs can't be listed; the bridge waits for the store", err)
+		pause(ctx, time.Second)
+	}
+	b.work.Go(func() {
+		for ctx.Err() == nil && b.adoptEnded(ctx) != nil {
+			pause(ctx, time.Second)
+		}
+	})
+}
+
 // adopt takes up open jobs that are tasks of Celery and unknown to this node:
 // those that were begun while no node listened, or before this one did. It gives
 // the jobs that were asked to stop.
-func (b *Bridge) adopt(ctx context.Context) (stopping map[string]*tidings.CancelRequest) {
+func (b *Bridge) adopt(ctx context.Context) (stopping map[string]*tidings.CancelRequest, err error) {
 	stopping = map[string]*tidings.CancelRequest{}
 	known := b.jobs()
 	q := tidings.JobsQuery{Status: []tidings.Status{tidings.StatusQueued, tidings.StatusRunning, tidings.StatusCancelling}, Limit: 500}
 	for ctx.Err() == nil {
 		page, err := b.store.Jobs(ctx, q)
 		if err != nil {
-			b.once("jobs", "open jobs can't be listed to reconcile them", err)
-			return stopping
+			return stopping, err
 		}
 		for i := range page.Jobs {
 			job := &page.Jobs[i]
-			if job.Task == nil {
+			if !isOurs(job) {
 				continue
 			}
 			if job.Cancel != nil {
@@ -80,28 +101,36 @@ func (b *Bridge) adopt(ctx context.Context) (stopping map[string]*tidings.Cancel
 			break
 		}
 	}
-	return stopping
+	return stopping, ctx.Err()
+}
+
+// isOurs reports whether the job may be a task of Celery: other task queues label
+// theirs.
+func isOurs(job *tidings.Job) bool {
+	queue := job.Labels["task_queue"]
+	return job.Task != nil && (queue == "" || queue == queueType)
 }
 
 // adoptEnded takes up jobs whose task ended lately, so that they are closed even
 // if the node that would have done so is gone.
-func (b *Bridge) adoptEnded(ctx context.Context) {
+func (b *Bridge) adoptEnded(ctx context.Context) error {
 	known := b.jobs()
 	q := tidings.JobsQuery{Status: []tidings.Status{tidings.StatusCompleted, tidings.StatusFailed}, Since: time.Now().Add(-24 * time.Hour), Limit: 500}
 	for ctx.Err() == nil {
 		page, err := b.store.Jobs(ctx, q)
 		if err != nil {
-			return
+			return err
 		}
 		for i := range page.Jobs {
-			if job := &page.Jobs[i]; job.Task != nil && job.Task.Verdict != "" && !job.Closed && !known[job.ID] {
+			if job := &page.Jobs[i]; isOurs(job) && job.Task.Verdict != "" && !job.Closed && !known[job.ID] {
 				b.adoptJob(ctx, job.ID)
 			}
 		}
 		if q.Cursor = page.NextCursor; q.Cursor == "" {
-			return
+			break
 		}
 	}
+	return nil
 }
 
 // jobs are those of the tasks that are known.
@@ -117,22 +146,23 @@ func (b *Bridge) jobs() map[string]bool {
 	return out
 }
 
-// adoptJob looks through a job's log for the tasks in it.
-func (b *Bridge) adoptJob(ctx context.Context, jobID string) {
-	page, err := b.store.Read(ctx, jobID, tidings.Query{Backward: true})
+// adoptJob looks through a job's log for the tasks in it, and reports whether
+// there are any.
+func (b *Bridge) adoptJob(ctx context.Context, jobID string) (found bool) {
+	events, err := b.shards[0].pastEvents(ctx, jobID)
 	if err != nil {
-		return
+		return false
 	}
 	ids := map[string]bool{}
-	for _, e := range page.Events {
+	for _, e := range events {
 		var d data
-		if isTaskEvent(e.Type) && json.Unmarshal(e.Data, &d) == nil && d.TaskID != "" {
+		if json.Unmarshal(e.Data, &d) == nil && d.TaskID != "" {
 			ids[d.TaskID] = true
 		}
 	}
 	for id := range ids {
+		past := ofTask(slices.Clone(events), id)
 		s := b.shardOf(id)
-		past := s.past(ctx, jobID, id)
 		s.tracker.mu.Lock()
 		if t := s.tracker.task(id); !t.loaded {
 			t.loaded, t.job = true, jobID
@@ -143,6 +173,7 @@ func (b *Bridge) adoptJob(ctx context.Context, jobID string) {
 		}
 		s.tracker.mu.Unlock()
 	}
+	return len(ids) > 0
 }
 
 // byResult tells how tasks ended of which the result backend knows it.
@@ -152,7 +183,7 @@ func (b *Bridge) byResult(ctx context.Context, tasks []open) []open {
 	}
 	var ids []string
 	for _, t := range tasks {
-		if time.Since(t.seen) > quietFor {
+		if time.Since(t.seen) > b.opts.quietFor {
 			ids = append(ids, t.id)
 		}
 	}
@@ -173,69 +204,61 @@ func (b *Bridge) byResult(ctx context.Context, tasks []open) []open {
 	return slices.DeleteFunc(tasks, func(t open) bool { return done[t.id] })
 }
 
-// byWorker finds tasks whose worker is lost or knows nothing of them.
+// byWorker finds tasks whose worker is lost or knows nothing of them. Those that
+// wait for a worker are nobody's.
 func (b *Bridge) byWorker(ctx context.Context, tasks []open) []open {
-	var ids, lost []string
+	var quiet []open
 	for _, t := range tasks {
-		if t.place.kind < received || time.Since(t.seen) < quietFor {
-			continue
-		}
-		if alive, known := b.workers.alive(t.worker); alive {
-			ids = append(ids, t.id)
-		} else if known || time.Since(b.began) > missed*10*time.Second || time.Since(t.seen) > time.Minute && time.Since(b.began) > time.Minute {
-			lost = append(lost, t.id)
+		if (t.place.kind == received || t.place.kind == started) && time.Since(t.seen) >= b.opts.quietFor {
+			quiet = append(quiet, t)
 		}
 	}
-	verdicts := b.unknownToWorkers(ctx, ids)
-	b.lost(ctx, lost, verdicts)
-	for id, v := range verdicts {
-		b.conclude(ctx, id, v)
+	gone := map[string]bool{}
+	for chunk := range slices.Chunk(quiet, 200) {
+		for _, t := range b.strangers(ctx, chunk) {
+			v := verdict{state: stateSuccess, reason: "unknown", reconciled: true}
+			if alive, _ := b.workers.alive(t.worker); !alive || b.workers.restarted(t.worker, t.begun) {
+				v = verdict{state: stateFailure, kind: "worker_lost", text: "the worker was lost while it ran the task", reconciled: true}
+			}
+			b.conclude(ctx, t, v)
+			gone[t.id] = true
+		}
 	}
-	return slices.DeleteFunc(tasks, func(t open) bool { _, gone := verdicts[t.id]; return gone })
+	return slices.DeleteFunc(tasks, func(t open) bool { return gone[t.id] })
 }
 
-// lost gives a verdict on tasks whose worker is dead. One that was not
-// acknowledged is delivered again: nothing is known against it.
-func (b *Bridge) lost(ctx context.Context, ids []string, verdicts map[string]verdict) {
-	if len(ids) == 0 {
-		return
+// strangers gives those of the tasks that no worker has, nor will have: the
+// workers were asked twice, in rounds of reconciling, and the broker does not
+// hold the message.
+func (b *Bridge) strangers(ctx context.Context, tasks []open) []open {
+	known, silent, answered := b.query(ctx, tasks)
+	var suspects []open
+	ids := map[string]bool{}
+	for _, t := range tasks {
+		alive, _ := b.workers.alive(t.worker)
+		switch {
+		case known[t.id]:
+			b.strike(t.id, 0)
+		case answered[t.worker], !alive && silent == 0:
+			suspects = append(suspects, t)
+			ids[t.id] = true
+		} // else its worker may be too busy to answer, as one without a pool is
 	}
-	set := map[string]bool{}
-	for _, id := range ids {
-		set[id] = true
+	if len(suspects) == 0 {
+		return nil
 	}
-	waiting, err := b.broker.unacked(ctx, set)
+	waiting, err := b.broker.unacked(ctx, ids)
 	if err != nil {
 		b.once("unacked", "the broker does not say which tasks were not acknowledged", err)
-		return
+		return nil
 	}
-	for _, id := range ids {
-		if !waiting[id] {
-			verdicts[id] = verdict{state: stateFailure, kind: "worker_lost", text: "the worker was lost while it ran the task", reconciled: true}
+	return slices.DeleteFunc(suspects, func(t open) bool {
+		if waiting[t.id] {
+			b.strike(t.id, 0)
+			return true
 		}
-	}
-}
-
-// unknownToWorkers asks the workers for the tasks, and gives a verdict on those
-// that none of them has: they ended with no event and no result, as a task does that is
-// ignored, or rejected after it was acknowledged.
-func (b *Bridge) unknownToWorkers(ctx context.Context, ids []string) map[string]verdict {
-	verdicts := map[string]verdict{}
-	for chunk := range slices.Chunk(ids, 200) {
-		known, complete := b.query(ctx, chunk)
-		if !complete {
-			return verdicts
-		}
-		for _, id := range chunk {
-			switch {
-			case known[id]:
-				b.strike(id, 0)
-			case b.strike(id, 1) >= 2: // asked twice, ten seconds apart
-				verdicts[id] = verdict{state: stateSuccess, reason: "unknown", reconciled: true}
-			}
-		}
-	}
-	return verdicts
+		return b.strike(t.id, 1) < 2
+	})
 }
 
 // strike counts how often workers did not know a task; 0 forgets it.
@@ -260,22 +283,65 @@ type queried struct {
 	Kwargs map[string]any `json:"kwargs"`
 }
 
-// query asks all workers for the tasks. complete is false if a worker that is
-// alive did not answer.
-func (b *Bridge) query(ctx context.Context, ids []string) (known map[string]bool, complete bool) {
-	living := b.workers.living()
-	replies, err := b.broker.ask(ctx, command{method: "query_task", arguments: map[string]any{"ids": ids}}, living, 3*time.Second)
+// query asks all workers for the tasks. silent is how many are connected but did
+// not answer; answered are the names of those that did.
+func (b *Bridge) query(ctx context.Context, tasks []open) (known map[string]bool, silent int, answered map[string]bool) {
+	known, answered = map[string]bool{}, map[string]bool{}
+	// A heartbeat shows also those that send none by themselves.
+	connected, err := b.broker.broadcast(ctx, command{method: "heartbeat", arguments: map[string]any{}})
 	if err != nil {
 		b.once("query", "workers can't be asked for their tasks", err)
-		return nil, false
+		return known, 1, answered
 	}
-	known = map[string]bool{}
+	ids := make([]string, len(tasks))
+	for i, t := range tasks {
+		ids[i] = t.id
+	}
+	replies := b.askAll(ctx, command{method: "query_task", arguments: map[string]any{"ids": ids}}, connected)
 	for _, reply := range replies {
-		for id := range tasksOf(reply) {
-			known[id] = true
+		for worker, tasks := range parseReply[map[string]json.RawMessage](reply) {
+			answered[worker] = true
+			for id := range tasks {
+				known[id] = true
+			}
 		}
 	}
-	return known, living > 0 && len(replies) >= living
+	if !slices.ContainsFunc(tasks, func(t open) bool { return !known[t.id] }) {
+		return known, connected - len(replies), answered
+	}
+	// Up to Celery 5.6 a worker that lost its connection to the broker forgets what it
+	// runs, except in this list.
+	active := map[string]bool{}
+	for _, reply := range b.askAll(ctx, command{method: "active", arguments: map[string]any{}}, connected) {
+		for worker, tasks := range parseReply[[]queried](reply) {
+			active[worker] = true
+			for _, t := range tasks {
+				known[t.ID] = true
+			}
+		}
+	}
+	return known, connected - len(active), active
+}
+
+// askAll gives the workers' replies to a command, as many as came in time.
+func (b *Bridge) askAll(ctx context.Context, c command, connected int) []json.RawMessage {
+	if connected == 0 {
+		return nil
+	}
+	replies, err := b.broker.ask(ctx, c, connected, min(3*time.Second, 2*b.opts.reconcileEvery))
+	if err != nil && ctx.Err() == nil {
+		b.once("query", "workers can't be asked for their tasks", err)
+	}
+	return replies
+}
+
+// parseReply reads a reply, which is what each worker says.
+func parseReply[T any](reply json.RawMessage) map[string]T {
+	var byWorker map[string]T
+	if json.Unmarshal(reply, &byWorker) != nil {
+		return nil
+	}
+	return byWorker
 }
 
 // tasksOf reads a reply to query_task: {worker: {id: [state, request]}}.
@@ -311,15 +377,19 @@ func (b *Bridge) askJob(ctx context.Context, taskID, name string) string {
 	return ""
 }
 
-// conclude tells a verdict of reconciling.
-func (b *Bridge) conclude(ctx context.Context, id string, v verdict) {
-	b.counts.reconciled.Add(1)
-	s := b.shardOf(id)
+// conclude tells a verdict of reconciling, unless the task moved on meanwhile.
+func (b *Bridge) conclude(ctx context.Context, o open, v verdict) {
+	s := b.shardOf(o.id)
 	s.tracker.mu.Lock()
-	t := s.tracker.task(id)
+	t := s.tracker.tasks[o.id]
+	if t == nil || t.place != o.place || t.verdict != nil || t.next != nil {
+		s.tracker.mu.Unlock()
+		return
+	}
 	v.retries, v.at = t.place.retries, time.Now()
 	transitions := s.tracker.tell(t, v)
 	s.tracker.mu.Unlock()
+	b.counts.reconciled.Add(1)
 	s.write(ctx, transitions)
 }
 

@@ -10,6 +10,8 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -29,6 +31,10 @@ type redisBroker struct {
 	results       bool
 	resultsPrefix string
 	resultsOnly   bool // it is the result backend alone
+
+	mu      sync.Mutex
+	names   []string // of queues
+	namedAt time.Time
 }
 
 // separator is what kombu puts between the parts of a name.
@@ -36,8 +42,8 @@ const separator = "\x06\x16"
 
 const resultKey = "celery-task-meta-"
 
-// openRedis connects to a server named as Celery names it: redis://, rediss://
-// or redis+socket://.
+// openRedis connects to a server named as Celery names it: redis:// or
+// rediss://.
 func openRedis(rawURL string) (rueidis.Client, string, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -76,12 +82,16 @@ func (r *redisBroker) listen(ctx context.Context, hear func(message), up, down f
 	if r.results {
 		patterns = append(patterns, r.resultsPrefix+resultKey+"*")
 	}
+	var deaf atomic.Bool
 	for ctx.Err() == nil {
 		err := r.client.Dedicated(func(c rueidis.DedicatedClient) error {
 			closed := c.SetPubSubHooks(rueidis.PubSubHooks{
 				OnMessage: func(m rueidis.PubSubMessage) { hear(r.message(m)) },
 				OnSubscription: func(s rueidis.PubSubSubscription) {
 					if s.Kind == "psubscribe" && s.Channel == patterns[len(patterns)-1] {
+						if deaf.Swap(false) {
+							r.log.Info("the bridge to Celery hears Redis again")
+						}
 						up()
 					}
 				},
@@ -93,7 +103,9 @@ func (r *redisBroker) listen(ctx context.Context, hear func(message), up, down f
 		})
 		down()
 		if ctx.Err() == nil {
-			r.log.Warn("the bridge to Celery hears nothing of Redis; it tries again", "error", err)
+			if !deaf.Swap(true) {
+				r.log.Warn("the bridge to Celery hears nothing of Redis; it tries again", "error", err)
+			}
 			pause(ctx, time.Second)
 		}
 	}
@@ -172,6 +184,7 @@ func (r *redisBroker) send(ctx context.Context, queue string, priority int, m ta
 	}
 	keys := []string{r.prefix + "tidings.celery.sent:" + m.id, r.prefix + "_kombu.binding." + queue, r.list(queue, priority)}
 	args := []string{strconv.Itoa(int(keepMark.Seconds())), queue + separator + separator + queue, string(text)}
+	r.declared(queue)
 	n, err := sendScript.Exec(ctx, r.client, keys, args).AsInt64()
 	return n == 1, unavailable(err)
 }
@@ -224,12 +237,24 @@ func idOf(message []byte) string {
 	return m.Headers.ID
 }
 
+// unacked looks among what workers have, then in the queues, as what a lost
+// worker had goes back there, and among what workers have again, as it may be
+// taken at that moment.
 func (r *redisBroker) unacked(ctx context.Context, taskIDs map[string]bool) (map[string]bool, error) {
 	found := map[string]bool{}
+	for _, look := range []func(context.Context, map[string]bool, map[string]bool) error{r.withWorkers, r.inQueues, r.withWorkers} {
+		if err := look(ctx, taskIDs, found); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+func (r *redisBroker) withWorkers(ctx context.Context, taskIDs, found map[string]bool) error {
 	for cursor := uint64(0); ; {
 		entry, err := r.client.Do(ctx, r.client.B().Hscan().Key(r.prefix+"unacked").Cursor(cursor).Count(100).Build()).AsScanEntry()
 		if err != nil {
-			return nil, unavailable(err)
+			return unavailable(err)
 		}
 		for i := 1; i < len(entry.Elements); i += 2 {
 			var parts []json.RawMessage // message, exchange, routing key
@@ -240,9 +265,31 @@ func (r *redisBroker) unacked(ctx context.Context, taskIDs map[string]bool) (map
 			}
 		}
 		if cursor = entry.Cursor; cursor == 0 {
-			return found, nil
+			return nil
 		}
 	}
+}
+
+// inQueues looks at what is taken next of each queue: what is put back goes there.
+func (r *redisBroker) inQueues(ctx context.Context, taskIDs, found map[string]bool) error {
+	queues, err := r.queues(ctx)
+	if err != nil {
+		return err
+	}
+	for _, queue := range queues {
+		for _, priority := range priorities {
+			messages, err := r.client.Do(ctx, r.client.B().Lrange().Key(r.list(queue, priority)).Start(-scanQueue).Stop(-1).Build()).AsStrSlice()
+			if err != nil {
+				return unavailable(err)
+			}
+			for _, m := range messages {
+				if id := idOf([]byte(m)); taskIDs[id] {
+					found[id] = true
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // broadcast publishes the command. How many subscriptions heard it is how many
@@ -347,10 +394,28 @@ func (r *redisBroker) depths(ctx context.Context) ([]tidings.QueueDepth, error) 
 	return depths, nil
 }
 
+// keepQueues is how long the names of queues are remembered: finding them takes
+// a walk through all keys of the server.
+const keepQueues = 30 * time.Second
+
+// declared has the names be found anew if the queue is not among them.
+func (r *redisBroker) declared(queue string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !slices.Contains(r.names, queue) {
+		r.names = nil
+	}
+}
+
 // queues are those that workers or senders have declared.
 func (r *redisBroker) queues(ctx context.Context) ([]string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.names != nil && time.Since(r.namedAt) < keepQueues {
+		return r.names, nil
+	}
 	prefix := r.prefix + "_kombu.binding."
-	var names []string
+	names := []string{}
 	for cursor := uint64(0); ; {
 		entry, err := r.client.Do(ctx, r.client.B().Scan().Cursor(cursor).Match(escapeGlob(prefix)+"*").Count(1000).Build()).AsScanEntry()
 		if err != nil {
@@ -364,7 +429,8 @@ func (r *redisBroker) queues(ctx context.Context) ([]string, error) {
 		}
 		if cursor = entry.Cursor; cursor == 0 {
 			sort.Strings(names)
-			return slices.Compact(names), nil
+			r.names, r.namedAt = slices.Compact(names), time.Now()
+			return r.names, nil
 		}
 	}
 }

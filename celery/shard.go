@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"hash/maphash"
+	"slices"
 	"time"
 
 	"tidings"
@@ -63,6 +64,11 @@ func (s *shard) run(ctx context.Context) {
 	defer closing.Stop()
 	sweep := time.NewTicker(keepEnded / 2)
 	defer sweep.Stop()
+	select { // what comes of a task that is not known yet may not say which job it is
+	case <-ctx.Done():
+		return
+	case <-s.b.adopted:
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -84,6 +90,9 @@ func (s *shard) run(ctx context.Context) {
 func (s *shard) closeJobs(ctx context.Context) {
 	for _, t := range s.tracker.toClose() {
 		job, err := s.b.store.Job(ctx, t.job)
+		if errors.Is(err, tidings.ErrUnavailable) {
+			s.tracker.closeLater(t)
+		}
 		if err == nil && !job.Closed && job.Task != nil && job.Task.Verdict != "" {
 			s.write(ctx, s.tracker.close(t))
 		}
@@ -137,7 +146,7 @@ func (s *shard) append(ctx context.Context, t transition) {
 			s.b.counts.written.Add(1)
 			return
 		case errors.As(err, &fenced):
-			if t.place == (place{}) || !s.catchUp(&t, placeOf(fenced.Current)) {
+			if t.place == (place{}) || !s.catchUp(ctx, &t, placeOf(fenced.Current)) {
 				s.b.counts.late.Add(1)
 				return
 			}
@@ -173,7 +182,7 @@ func progressProducer(id string, e tidings.Event) string {
 
 // catchUp moves a transition behind a step that the log had already, if it
 // comes behind that. Another node heard of a delivery that this one did not.
-func (s *shard) catchUp(t *transition, current place) bool {
+func (s *shard) catchUp(ctx context.Context, t *transition, current place) bool {
 	s.tracker.mu.Lock()
 	defer s.tracker.mu.Unlock()
 	if current.epoch() > t.task.place.epoch() {
@@ -181,6 +190,12 @@ func (s *shard) catchUp(t *transition, current place) bool {
 	}
 	if current.retries != t.place.retries || t.place.kind <= current.kind || current.kind >= ended {
 		return false
+	}
+	s.tracker.mu.Unlock()
+	past := s.past(ctx, t.jobID, t.task.id)
+	s.tracker.mu.Lock()
+	if len(past) > 0 && !t.event.Time.After(past[len(past)-1].Time) {
+		return false // it is of the delivery before, and was heard late
 	}
 	t.place.delivery = current.delivery
 	if t.place.epoch() > t.task.place.epoch() {
@@ -238,24 +253,37 @@ const maxPast = 5
 
 // past reads the steps of a task from its job's log, oldest first.
 func (s *shard) past(ctx context.Context, jobID, taskID string) []tidings.Event {
-	var found []tidings.Event
+	events, _ := s.pastEvents(ctx, jobID)
+	return ofTask(events, taskID)
+}
+
+// pastEvents reads the last steps of a job's tasks, oldest first. Where an agent
+// has told much since, they are far from the log's end, and there is a step in
+// its beginning.
+func (s *shard) pastEvents(ctx context.Context, jobID string) (found []tidings.Event, err error) {
 	before := tidings.ID{}
 	for range maxPast {
 		page, err := s.read(ctx, jobID, tidings.Query{Before: before, Backward: true})
 		if err != nil {
-			break
+			return found, err
 		}
 		for _, e := range page.Events {
 			before = e.ID
 			if isTaskEvent(e.Type) {
-				found = append([]tidings.Event{e}, found...)
+				found = append(found, e)
 			}
 		}
-		if !page.More || len(found) > 0 && found[0].Type == tidings.TypeTaskQueued {
-			break
+		if !page.More || len(found) > 0 && found[len(found)-1].Type == tidings.TypeTaskQueued {
+			slices.Reverse(found)
+			return found, nil
 		}
 	}
-	return ofTask(found, taskID)
+	slices.Reverse(found)
+	if len(found) > 0 {
+		return found, nil
+	}
+	page, err := s.read(ctx, jobID, tidings.Query{})
+	return slices.DeleteFunc(page.Events, func(e tidings.Event) bool { return !isTaskEvent(e.Type) }), err
 }
 
 // read waits while the store is away.

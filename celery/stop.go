@@ -2,6 +2,7 @@ package celery
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -18,10 +19,9 @@ func (b *Bridge) Stop(ctx context.Context, jobID string, opts tidings.StopOption
 	if err != nil {
 		return tidings.StopReport{}, err
 	}
-	if job.Task == nil {
+	if !isOurs(&job) || !b.adoptJob(ctx, jobID) {
 		return tidings.StopReport{}, tidings.ErrNoTask
 	}
-	b.adoptJob(ctx, jobID)
 	var report tidings.StopReport
 	var failed error
 	found := false
@@ -64,7 +64,7 @@ func (b *Bridge) stop(ctx context.Context, t open, opts tidings.StopOptions) (ti
 	switch {
 	case heard == 0:
 		report.Warning = "no worker heard the request; it is repeated while the job is open, but a worker that starts meanwhile may run the task"
-	case t.place.kind != started:
+	case t.place.kind != started && (t.place.kind != received || !b.runs(ctx, t)):
 		b.cancelled(ctx, t, opts.Reason) // it will not be begun
 	case !opts.Terminate:
 		report.Warning = "the task runs already: it ends only if it looks for requests to stop itself; terminate would kill its process"
@@ -91,7 +91,24 @@ func (b *Bridge) cancelled(ctx context.Context, t open, reason string) {
 	if reason == "" {
 		reason = "revoked"
 	}
-	b.conclude(ctx, t.id, verdict{state: stateRevoked, reason: reason})
+	b.conclude(ctx, t, verdict{state: stateRevoked, reason: reason})
+}
+
+// runs asks the workers whether one has begun the task, of which it may not have
+// told yet.
+func (b *Bridge) runs(ctx context.Context, t open) bool {
+	replies, err := b.broker.ask(ctx, command{method: "query_task", arguments: map[string]any{"ids": []string{t.id}}}, max(b.workers.living(), 1), time.Second)
+	if err != nil {
+		return true
+	}
+	for _, reply := range replies {
+		for _, tasks := range parseReply[map[string][]json.RawMessage](reply) {
+			if pair := tasks[t.id]; len(pair) > 0 && string(pair[0]) == `"active"` {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // canTerminate asks the worker for the kind of its pool. It is taken for able

@@ -2,6 +2,7 @@ package celery
 
 import (
 	"encoding/json"
+	"slices"
 	"sync"
 	"time"
 
@@ -53,12 +54,13 @@ func (tr *tracker) task(id string) *task {
 	return t
 }
 
-// forgetOldest makes room: of some tasks the one that was silent for longest goes.
+// forgetOldest makes room: of some tasks the one that was silent for longest
+// goes, but one that is open only if all are.
 func (tr *tracker) forgetOldest() {
 	var oldest *task
 	looked := 0
 	for _, t := range tr.tasks {
-		if oldest == nil || t.seen.Before(oldest.seen) {
+		if oldest == nil || oldest.open() && !t.open() || oldest.open() == t.open() && t.seen.Before(oldest.seen) {
 			oldest = t
 		}
 		if looked++; looked == 100 {
@@ -134,6 +136,9 @@ func (tr *tracker) describe(t *task, e *event) {
 
 func (tr *tracker) sent(t *task, e *event) []transition {
 	tr.describe(t, e)
+	if e.Retries > 0 { // heard before how the last try ended, which says the same
+		return nil
+	}
 	t.sentAt = e.at()
 	return t.step(sent, e.Retries, e.at(), tidings.TypeTaskQueued, func(d *data) { d.ETA = t.eta })
 }
@@ -369,7 +374,7 @@ func (tr *tracker) tell(t *task, v verdict) []transition {
 		}
 	}
 	if v.state != stateRetry {
-		t.ending = v
+		t.ending = v.short()
 		t.closeDue = tr.now().Add(tr.closeAfter)
 	}
 	switch v.state {
@@ -381,6 +386,15 @@ func (tr *tracker) tell(t *task, v verdict) []transition {
 		return t.step(closed, v.retries, v.at, tidings.TypeCancelled, fill)
 	}
 	return t.step(ended, v.retries, v.at, tidings.TypeTaskFailed, fill)
+}
+
+// short is what is kept of a verdict until the job is closed.
+func (v verdict) short() verdict {
+	var d data
+	d.Result = v.result
+	d.cutJSON("result", &d.Result)
+	v.result, v.traceback, v.text = slices.Clone(d.Result), "", v.text[:min(len(v.text), maxText)]
+	return v
 }
 
 // due gives the results whose event did not come in time.
@@ -422,6 +436,13 @@ func (tr *tracker) toClose() []*task {
 	return out
 }
 
+// closeLater has toClose give the task again.
+func (tr *tracker) closeLater(t *task) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	t.closeDue = tr.now().Add(tr.closeAfter)
+}
+
 // close ends the job as its task did, if nothing else did: without it, those who
 // watch would wait for ever for a word of an agent that says none.
 func (tr *tracker) close(t *task) []transition {
@@ -434,6 +455,7 @@ func (tr *tracker) close(t *task) []transition {
 	next.kind = closed
 	t.place = next
 	v := t.ending
+	t.ending = verdict{}
 	d := t.data()
 	d.DurationMs = milliseconds(t.startedAt, v.at)
 	if v.state == stateSuccess {

@@ -19,6 +19,10 @@ type workers struct {
 type worker struct {
 	tidings.Worker
 	freq time.Duration // between heartbeats; zero: it sends none
+	pid  int64
+	// since is when it was first heard of with this pid, by its own clock: what it
+	// had begun before is lost.
+	since time.Time
 }
 
 const (
@@ -55,11 +59,20 @@ func (ws *workers) heard(e *event) (isNew bool) {
 		w = &worker{Worker: tidings.Worker{Name: e.Hostname, Type: queueType}}
 		ws.all[e.Hostname] = w
 	}
-	w.SeenAt, w.Active, w.Processed, w.Load = now, e.Active, e.Processed, e.Loadavg
+	w.SeenAt = now
+	if e.Active != nil { // a heartbeat that was asked for says nothing of it
+		w.Active, w.Processed, w.Load = *e.Active, e.Processed, e.Loadavg
+	}
+	if e.PID != w.pid {
+		if w.pid != 0 || e.Type == "worker-online" {
+			w.since = e.at()
+		}
+		w.pid = e.PID
+	}
 	if e.Software != "" {
 		w.Software = strings.TrimSpace(e.Software + " " + e.Version)
 	}
-	if e.Freq > 0 && e.Freq < 3600 {
+	if e.Freq > 0 && e.Freq < 3600 && (e.Active != nil || w.freq == 0) {
 		w.freq = time.Duration(e.Freq * float64(time.Second))
 	}
 	isNew = !w.Alive
@@ -78,6 +91,15 @@ func (ws *workers) alive(name string) (alive, known bool) {
 	ws.look()
 	w := ws.all[name]
 	return w != nil && w.Alive, w != nil
+}
+
+// restarted reports whether the worker is another process than the one that it
+// was at the time, by its own clock.
+func (ws *workers) restarted(name string, at time.Time) bool {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	w := ws.all[name]
+	return w != nil && !at.IsZero() && w.since.After(at)
 }
 
 // look gives up workers that were silent for too long, with ws locked.

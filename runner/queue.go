@@ -203,6 +203,7 @@ func (q *Queue) Submit(ctx context.Context, job tidings.JobSpec, text json.RawMe
 	if job.Name == "" {
 		job.Name = t.Command
 	}
+	job.Labels = labelled(job.Labels)
 	if _, _, err := tidings.Create(ctx, q.store, job); err != nil {
 		return false, err
 	}
@@ -212,6 +213,15 @@ func (q *Queue) Submit(ctx context.Context, job tidings.JobSpec, text json.RawMe
 	}
 	l.put(waiting{job.ID, t.Input})
 	return true, nil
+}
+
+// label marks the jobs of the runner, so that other task queues leave them alone.
+const label = "task_queue"
+
+func labelled(labels map[string]string) map[string]string {
+	out := map[string]string{label: QueueType}
+	maps.Copy(out, labels)
+	return out
 }
 
 // tell writes a step of a job's task, once.

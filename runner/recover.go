@@ -19,7 +19,7 @@ func (q *Queue) recover(ctx context.Context) error {
 			return err
 		}
 		for _, job := range page.Jobs {
-			if job.Task != nil && job.Task.Queue == QueueType {
+			if job.Task != nil && job.Labels[label] == QueueType {
 				found = append(found, job)
 			}
 		}

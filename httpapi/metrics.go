@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"tidings"
+	"tidings/alert"
 	"tidings/hub"
 	"tidings/monitor"
 )
@@ -60,6 +61,9 @@ func newMetrics(s *Server) *metrics {
 		&storeCollector{s.store}, &hubCollector{s})
 	if s.opts.Monitor != nil {
 		registry.MustRegister(monitor.NewCollector(s.opts.Monitor))
+	}
+	if s.opts.Alerts != nil {
+		registry.MustRegister(alert.NewCollector(s.opts.Alerts))
 	}
 	for _, c := range []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
 		_ = registry.Register(c) // a registry that is shared has them already

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"tidings"
+	"tidings/alert"
 	"tidings/hub"
 	"tidings/monitor"
 	"tidings/wire"
@@ -26,6 +27,9 @@ type Options struct {
 	// Monitor knows the statistics, and its numbers are in the metrics. Nil: there
 	// are none. The caller stops it.
 	Monitor *monitor.Monitor
+	// Alerts knows the alerts, and its numbers are in the metrics. Nil: there are
+	// none. The caller stops it.
+	Alerts *alert.Engine
 	// Queues are the task queues on which jobs can be put, by their type, such
 	// as "celery". Nil: none.
 	Queues map[string]tidings.TaskQueue

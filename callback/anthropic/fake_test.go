@@ -90,6 +90,7 @@ func newScene(t *testing.T, scripts ...script) *scene {
 	s.url = server.URL
 	s.client = sdk.NewClient(option.WithBaseURL(server.URL), option.WithAPIKey("none"), option.WithMaxRetries(0))
 	s.job = tidings.Start(context.Background(), "job", s.log, nil)
+	t.Cleanup(func() { _ = s.job.Close(context.Background()) })
 	return s
 }
 

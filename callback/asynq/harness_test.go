@@ -17,6 +17,7 @@ import (
 
 	"tidings"
 	"tidings/callback/asynq"
+	"tidings/internal/leak"
 	"tidings/internal/memlog"
 	"tidings/internal/redistest"
 	"tidings/redislog"
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 		workUntilKilled(addr)
 		return
 	}
-	os.Exit(m.Run())
+	leak.Main(m)
 }
 
 // patience bounds every wait. It is no expectation.

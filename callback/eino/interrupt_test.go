@@ -42,12 +42,14 @@ func (c *checkpoints) Set(_ context.Context, id string, d []byte) error {
 // another is a second handler of the same job, as of a later process.
 func (o observed) another(t testing.TB) observed {
 	job := tidings.Start(t.Context(), "job", o.store, &tidings.HandlerOptions{CoalesceDeltas: -1, Epoch: 1 << 50})
+	t.Cleanup(func() { _ = job.Close(context.Background()) })
 	return observed{store: o.store, job: job, h: eino.NewHandler(job, nil)}
 }
 
 func observeAutomatic(t testing.TB) observed {
 	store := memlog.New()
 	job := tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{CoalesceDeltas: -1, Automatic: true})
+	t.Cleanup(func() { _ = job.Close(context.Background()) })
 	return observed{store: store, job: job, h: eino.NewHandler(job, nil)}
 }
 

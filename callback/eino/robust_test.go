@@ -387,6 +387,7 @@ func TestAStoreThatIsAwayDoesNotHinderTheAgent(t *testing.T) {
 	store := memlog.New()
 	store.Fault = func(int) memlog.Fault { return memlog.Fault{Before: tidings.ErrUnavailable} }
 	job := tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	t.Cleanup(func() { _ = job.Close(context.Background()) })
 	h := eino.NewHandler(job, nil)
 	g := react(t, scripted(says("fine")))
 	m, err := g.Invoke(t.Context(), hello(), compose.WithCallbacks(h))

@@ -155,6 +155,7 @@ type observed struct {
 func observe(t testing.TB, o *eino.Options) observed {
 	store := memlog.New()
 	job := tidings.Start(t.Context(), "job", store, &tidings.HandlerOptions{CoalesceDeltas: -1})
+	t.Cleanup(func() { _ = job.Close(context.Background()) })
 	return observed{store: store, job: job, h: eino.NewHandler(job, o)}
 }
 

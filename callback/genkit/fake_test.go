@@ -171,6 +171,7 @@ func start(t testing.TB, opts *tidings.HandlerOptions) *story {
 	t.Helper()
 	s := &story{t: t, log: memlog.New()}
 	s.Handler = tidings.Start(t.Context(), "job", s.log, opts)
+	t.Cleanup(func() { _ = s.Close(context.Background()) })
 	return s
 }
 

@@ -149,6 +149,7 @@ func (p *provider) llm(t testing.TB, options ...openai.Option) *openai.LLM {
 func job(t testing.TB, opts *tidings.HandlerOptions) (*tidings.Handler, *memlog.Log, func() string) {
 	log := memlog.New()
 	h := tidings.Start(t.Context(), "job", log, opts)
+	t.Cleanup(func() { _ = h.Close(context.Background()) })
 	return h, log, func() string {
 		t.Helper()
 		if err := h.Close(context.WithoutCancel(t.Context())); err != nil {

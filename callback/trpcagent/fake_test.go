@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -23,12 +22,13 @@ import (
 
 	"tidings"
 	"tidings/callback/trpcagent"
+	"tidings/internal/leak"
 	"tidings/internal/memlog"
 )
 
 func TestMain(m *testing.M) {
 	trpclog.SetLevel(trpclog.LevelFatal) // of what the tests provoke
-	os.Exit(m.Run())
+	leak.Main(m)
 }
 
 // answer is what the scripted model says next.

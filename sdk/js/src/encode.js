@@ -136,8 +136,8 @@ class Writer {
    * @param {number} depth
    */
   object(v, depth) {
-    if (this.path.includes(v)) return this.put('"[circular]"');
-    if (depth > MAX_DEPTH) return this.put('"[nested too deeply]"');
+    if (this.path.includes(v)) return this.put('"[a cycle]"');
+    if (depth > MAX_DEPTH) return this.put('"[nests too deep]"');
     const { length } = this.out;
     const { cut } = this;
     const path = this.path.length;

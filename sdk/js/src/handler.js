@@ -201,7 +201,7 @@ export class Handler {
    */
   phase(info, fn) {
     const i = named(info, "name");
-    const run = this.guard("phase", () => new Run(this, i, "chain", false)) ?? new Run(this, {}, "chain", false);
+    const run = this.guard("phase", () => new Run(this, i, "chain", i.leaf === true)) ?? new Run(this, {}, "chain", false);
     this.guard("phase", () => {
       const status = this.enter(run, i.resumed === true);
       if (run.hidden) return;

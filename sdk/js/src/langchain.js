@@ -23,6 +23,9 @@ import { ModelRun, Run, ToolRun } from "./runs.js";
 /** So many runs that have ended are remembered at least, for what begins beneath them late. */
 const MIN_ENDED = 256;
 
+/** So many tasks of graphs are remembered, for when they are tried again. */
+const MAX_TRIED = 256;
+
 /** How LangGraph knows a handler that wants to hear of interrupts and resumes. */
 const graphHandler = Symbol.for("langgraph.graph_callback_handler");
 
@@ -65,6 +68,12 @@ export class TidingsCallbackHandler {
   /** Model calls whose tokens are not for users.
    * @type {Set<string>} */
   #silent = new Set();
+  /** How often each task of a graph was tried.
+   * @type {Map<string, number>} */
+  #tried = new Map();
+  /** Hand-overs that were told; they climb as errors.
+   * @type {WeakSet<object>} */
+  #handed = new WeakSet();
   #tell;
 
   /**
@@ -197,13 +206,14 @@ export class TidingsCallbackHandler {
     const step = tags.find((t) => t.startsWith("graph:step:"));
     const graph = isGraph(chain, metadata);
     const resume = parent || !graph ? undefined : resumeOf(inputs);
-    const published = (!parent || this.#tell.nodeInputs) && !resume;
+    const published = (!step || this.#tell.nodeInputs) && !resume;
     const run = this.job.phase({
       id: runId,
       name: runName ?? metadata.langgraph_node ?? chain?.name ?? lastOf(chain?.id),
       kind: step ? "node" : graph ? "graph" : "chain",
       ns: namespace(metadata),
       step: step ? Number(step.slice("graph:step:".length)) : undefined,
+      attempt: step && parentRunId ? this.#attempt(`${parentRunId} ${metadata.langgraph_checkpoint_ns}`) : undefined,
       // Routers come without the hidden tag, and a subgraph as an extra run below
       // its node.
       hidden: tags.includes("langsmith:hidden") || (parent?.graph === true && !step),
@@ -213,6 +223,18 @@ export class TidingsCallbackHandler {
       value: resume?.value,
     });
     this.#open.set(runId, { to: run, graph: graph || parent?.graph === true });
+  }
+
+  /**
+   * Counts the tries of a task of a graph; undefined: it is the first.
+   * @param {string} task
+   */
+  #attempt(task) {
+    const tries = (this.#tried.get(task) ?? 0) + 1;
+    this.#tried.delete(task);
+    this.#tried.set(task, tries);
+    if (this.#tried.size > MAX_TRIED) this.#tried.delete(/** @type {string} */ (this.#tried.keys().next().value));
+    return tries > 1 ? tries : undefined;
   }
 
   /**
@@ -237,11 +259,26 @@ export class TidingsCallbackHandler {
       run.interrupt(interruptValue(err));
       run.end();
     } else if (err?.name === "ParentCommand") {
-      handOver(run, err);
+      this.#handOver(run, err);
       run.end();
     } else {
       run.end(err ?? new Error("the chain has failed"));
     }
+  }
+
+  /**
+   * A node hands over to another of the graph around it: no failure. It is told
+   * once, although it climbs.
+   * @param {Run} run
+   * @param {any} err
+   */
+  #handOver(run, err) {
+    this.job.guard("handOver", () => {
+      if (this.#handed.has(err)) return;
+      this.#handed.add(err);
+      const to = targets(err.command?.goto);
+      if (to !== undefined) run.custom("handoff", { to });
+    });
   }
 
   // --- interrupts, by LangGraph's own callbacks ------------------------------
@@ -424,7 +461,7 @@ export class TidingsCallbackHandler {
       t.run.interrupt(interruptValue(err));
       t.end();
     } else if (err?.name === "ParentCommand") {
-      handOver(t.run, err);
+      this.#handOver(t.run, err);
       t.end();
     } else {
       t.end(undefined, err ?? new Error("the tool has failed"));
@@ -452,6 +489,7 @@ export class TidingsCallbackHandler {
         hidden: tags?.includes("langsmith:hidden"),
         parent: parent?.to,
         input: query,
+        leaf: true,
       });
       this.#open.set(runId, { to: run, graph: parent?.graph === true });
     });
@@ -551,8 +589,16 @@ function lastOf(id) {
  * @param {any} inputs
  */
 function resumeOf(inputs) {
-  if (inputs === null || inputs === undefined) return { value: undefined };
+  if (inputs === null || inputs === undefined || isNull(inputs)) return { value: undefined };
   return inputs.lg_name === "Command" && inputs.resume !== undefined ? { value: inputs.resume } : undefined;
+}
+
+/**
+ * Whether LangChain has made an object of what was null.
+ * @param {any} inputs
+ */
+function isNull(inputs) {
+  return "input" in inputs && (inputs.input === null || inputs.input === undefined) && Object.keys(inputs).length === 1;
 }
 
 /** @param {any} err */
@@ -571,14 +617,12 @@ function interruptValue(err) {
 }
 
 /**
- * A node hands over to another of the graph around it: no failure.
- * @param {Run} run
- * @param {any} err
+ * The nodes that a command goes to: one name, a list of several, or undefined.
+ * @param {any} goto
  */
-function handOver(run, err) {
-  const goto = err.command?.goto;
-  const to = Array.isArray(goto) && goto.length === 1 ? goto[0] : goto;
-  if (typeof to === "string" && to !== "") run.custom("handoff", { to });
+function targets(goto) {
+  const names = (Array.isArray(goto) ? goto : [goto]).map((to) => to?.node ?? to).filter((to) => typeof to === "string" && to !== "");
+  return names.length > 1 ? names : names[0];
 }
 
 /**

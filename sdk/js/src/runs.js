@@ -19,6 +19,7 @@ import { byteLength, quote } from "./text.js";
  * @property {Run | ModelRun | ToolRun} [parent]  the run around it
  * @property {boolean} [resumed]  begins as resumed: it goes on where an interrupt was
  * @property {unknown} [value]  with resumed: the answer
+ * @property {boolean} [leaf]  never the root of the job, whose end can be the end of the job
  */
 
 /**

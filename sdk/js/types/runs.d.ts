@@ -43,6 +43,10 @@ export type RunInfo = {
      * with resumed: the answer
      */
     value?: unknown;
+    /**
+     * never the root of the job, whose end can be the end of the job
+     */
+    leaf?: boolean;
 };
 export type ModelInfo = RunInfo & {
     model?: string;
@@ -82,6 +86,7 @@ export type Channel = "text" | "reasoning" | "refusal";
  * @property {Run | ModelRun | ToolRun} [parent]  the run around it
  * @property {boolean} [resumed]  begins as resumed: it goes on where an interrupt was
  * @property {unknown} [value]  with resumed: the answer
+ * @property {boolean} [leaf]  never the root of the job, whose end can be the end of the job
  */
 /**
  * @typedef {RunInfo & {model?: string, messageId?: string}} ModelInfo

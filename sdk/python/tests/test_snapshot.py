@@ -20,7 +20,7 @@ import pydantic
 import pydantic.v1
 import pytest
 from langchain_core.documents import Document
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
 from langgraph.types import Command, Interrupt, Send
 
 from tidings._snapshot import RawJSON, snapshot
@@ -118,7 +118,7 @@ READABLE = [
     (
         "tool message",
         ToolMessage("6", tool_call_id="c1"),
-        {"type": "tool", "content": "6", "tool_call_id": "c1", "status": "success"},
+        {"type": "tool", "content": "6", "tool_call_id": "c1"},
     ),
     ("command", Command(goto="a"), {"graph": None, "update": None, "resume": None, "goto": "a"}),
     ("send", Send("a", {"x": 1}), {"node": "a", "arg": {"x": 1}, "timeout": None}),
@@ -139,8 +139,19 @@ def test_a_message_keeps_the_tools_it_asks_for() -> None:
     told = seen(AIMessage("", tool_calls=[{"name": "f", "args": {"x": 1}, "id": "c1"}]))
     assert told["type"] == "ai"
     assert told["content"] == ""
-    assert told["tool_calls"][0]["args"] == {"x": 1}
+    assert told["tool_calls"] == [{"name": "f", "args": {"x": 1}, "id": "c1"}]
     assert "invalid_tool_calls" not in told
+
+
+def test_a_streamed_message_is_told_like_another() -> None:
+    call: Any = {"name": "f", "args": '{"x": 1}', "id": "c1", "index": 0}
+    told = seen(AIMessageChunk("It is", tool_call_chunks=[call], id="m") + AIMessageChunk(" six"))
+    assert {**told, "id": "m"} == {
+        "type": "ai",
+        "content": "It is six",
+        "id": "m",
+        "tool_calls": [{"name": "f", "args": {"x": 1}, "id": "c1"}],
+    }
 
 
 def test_numpy_like_values() -> None:

@@ -492,14 +492,30 @@ def _array(value: Any) -> object:
 def _message(value: Any) -> dict[str, object]:
     """Give a LangChain message without its many empty fields, and what the model's call tells already."""
     members = value.__dict__
-    told = {"type": members.get("type"), "content": members.get("content")}
+    told = {"type": _CHUNKS.get(members.get("type"), members.get("type")), "content": members.get("content")}
     for name, item in members.items():
-        if item and name not in _TOLD_ELSEWHERE:
-            told[name] = item
+        if item and name not in _TOLD_ELSEWHERE and not (name == "status" and item == "success"):
+            told.setdefault(name, item)
+    calls = told.get("tool_calls")
+    if isinstance(calls, list):
+        told["tool_calls"] = [_call(call) for call in calls]
     return told
 
 
-_TOLD_ELSEWHERE: Final = frozenset({"response_metadata", "usage_metadata"})
+def _call(call: object) -> object:
+    """Give what a message asks a tool for, without what is the same in each."""
+    return {n: v for n, v in call.items() if n != "type"} if type(call) is dict else call
+
+
+_TOLD_ELSEWHERE: Final = frozenset({"response_metadata", "usage_metadata", "tool_call_chunks", "chunk_position"})
+_CHUNKS: Final[dict[Any, str]] = {  # messages that were streamed are told like others
+    "AIMessageChunk": "ai",
+    "HumanMessageChunk": "human",
+    "SystemMessageChunk": "system",
+    "ToolMessageChunk": "tool",
+    "FunctionMessageChunk": "function",
+    "ChatMessageChunk": "chat",
+}
 
 
 def _fields_of(kind: Any) -> _Form:

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
+from weakref import WeakSet
 
 from ._errors import StopRequested
 from .errors import FencedError
@@ -98,6 +99,7 @@ class TidingsCallbackHandler(_Base):
         self._silent: set[UUID] = set()  # model calls whose tokens are not for users
         self._tried: OrderedDict[tuple[UUID, Any], int] = OrderedDict()  # parent, task -> how often
         self._source: dict[UUID, str] = {}  # model call -> which of two ways its tokens come
+        self._handed: WeakSet[BaseException] = WeakSet()  # hand-overs that were told
         self._asked: OrderedDict[str, tuple[str, Any]] = OrderedDict()  # call ID -> tool, arguments
         if stream_models:
             # LangChain asks only whether these are there.
@@ -250,13 +252,11 @@ class TidingsCallbackHandler(_Base):
             run.interrupt(_question(error.args[0] if error.args else ()))
         elif "GraphDrained" in names:
             run.interrupt()
-        elif "ParentCommand" in names and error.args:
-            command = error.args[0]
-            goto = getattr(command, "goto", None)
-            if isinstance(goto, (list, tuple)) and len(goto) == 1:
-                goto = goto[0]
-            if getattr(command, "graph", None) == "__parent__" and isinstance(goto, str) and goto:
-                run.custom("handoff", {"to": goto})
+        elif "ParentCommand" in names and error.args and error not in self._handed:
+            self._handed.add(error)  # it climbs
+            to = _targets(getattr(error.args[0], "goto", None))
+            if to:
+                run.custom("handoff", {"to": to})
         return True
 
     def on_interrupt(self, event: Any) -> None:
@@ -564,6 +564,13 @@ def _answer(inputs: Any) -> object:
         return MISSING
     resume = getattr(inputs, "resume", None)
     return MISSING if resume is None else resume
+
+
+def _targets(goto: Any) -> str | list[str]:
+    """Give the nodes that a command goes to: one name, or a list of several; an empty one if there is none."""
+    found = [getattr(to, "node", to) for to in (goto if isinstance(goto, (list, tuple)) else [goto])]
+    names = [to for to in found if isinstance(to, str) and to]
+    return names[0] if len(names) == 1 else names
 
 
 def _question(interrupts: Any) -> object:

@@ -105,7 +105,7 @@ def test_what_the_queue_cannot_hold_is_counted_and_told_at_its_place(own_server:
     assert [e["event_type"] for e in events[-2:]] == ["custom", "error"]
     losses = [e["data"]["value"] for e in events if e["data"].get("name") == "tidings.dropped"]
     assert events[-2]["data"]["value"] == losses[-1], "their place is behind what was kept"
-    assert sum(loss["events"] for loss in losses) == 1001 - len(kept) == job.stats.dropped
+    assert sum(loss["events"] for loss in losses) == 1001 - len(kept) == job.stats.dropped, (losses, job.stats)
     assert losses[0]["bytes"] > 0 and losses[0]["since"].endswith("Z")
 
 

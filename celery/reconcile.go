@@ -169,7 +169,7 @@ func (b *Bridge) adoptJob(ctx context.Context, jobID string) (found bool) {
 			for i := range past {
 				s.tracker.recall(t, &past[i])
 			}
-			t.seen = time.Time{} // nothing was heard of it by this node
+			t.seen = s.tracker.now().Add(-b.opts.quietFor - 1) // nothing was heard of it by this node
 		}
 		s.tracker.mu.Unlock()
 	}

@@ -255,3 +255,32 @@ func TestLateStartIsNoStartOfTheNextDelivery(t *testing.T) {
 	eventually(t, "it counts as late", func() bool { return b.Stats().Late == 1 })
 	same(t, story(t, store, "job"), "task_queued 1 received", "task_queued 1+1 received")
 }
+
+// A node that lags behind another is told by the store how far the task is. What
+// it hears of that try then is no new delivery.
+func TestNodeThatLagsFindsNoDeliveries(t *testing.T) {
+	t.Parallel()
+	_, redis, store := puppetBridge(t, Options{})
+	p := newPuppet(t, redis, "w1@test", 1)
+	p.received("job", "")
+	p.started("job")
+	awaitStatus(t, store, "job", tidings.StatusRunning)
+	other := func(eventType string, at place, d data) {
+		t.Helper()
+		d.TaskID, d.Attempt, d.Worker = "job", at.retries+1, "w1@test"
+		producer := tidings.Producer{ID: producerID("job", "job"), Epoch: at.epoch()}
+		if _, err := store.Append(t.Context(), "job", tidings.Batch{Events: []tidings.Event{newEvent(eventType, time.Now(), d)}, Producer: &producer}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other(tidings.TypeTaskRetried, place{kind: retried}, data{Kind: "E"})
+	other(tidings.TypeTaskQueued, place{retries: 1, kind: received}, data{Status: "received"})
+	other(tidings.TypeTaskStarted, place{retries: 1, kind: started}, data{})
+	p.event("task-retried", `"uuid":"job","exception":"E('x')"`)
+	p.received("job", `,"retries":1`)
+	p.started("job")
+	p.event("task-succeeded", `"uuid":"job","result":"7","runtime":0.1`)
+	awaitStatus(t, store, "job", tidings.StatusCompleted)
+	same(t, story(t, store, "job"), "task_queued 1 received", "task_started 1", "task_retried 1 E",
+		"task_queued 2 received", "task_started 2", "task_completed 2")
+}

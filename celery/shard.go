@@ -80,7 +80,7 @@ func (s *shard) run(ctx context.Context) {
 		case <-closing.C:
 			s.closeJobs(ctx)
 		case <-sweep.C:
-			s.tracker.sweep()
+			s.tracker.sweep(s.b.holds())
 		}
 	}
 }
@@ -186,6 +186,9 @@ func (s *shard) catchUp(ctx context.Context, t *transition, current place) bool 
 	s.tracker.mu.Lock()
 	defer s.tracker.mu.Unlock()
 	if current.epoch() > t.task.place.epoch() {
+		if !current.sameTry(t.task.place) { // of which this node has not heard yet
+			t.task.receivedAt, t.task.startedAt = time.Time{}, time.Time{}
+		}
 		t.task.place = current
 	}
 	if current.retries != t.place.retries || t.place.kind <= current.kind || current.kind >= ended {

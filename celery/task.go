@@ -67,13 +67,20 @@ func (t *task) step(k kind, retries int64, at time.Time, eventType string, fill 
 	return []transition{{task: t, jobID: t.job, place: next, event: newEvent(eventType, at, d)}}
 }
 
+// startAgain is how much later a start must be than the last one to be another.
+const startAgain = time.Second
+
 // delivered notes that the task's message came to a worker once more: after a
 // step that follows on a delivery, there is the same or an earlier one at a later
 // time.
 func (t *task) delivered(k kind, retries int64, at time.Time) {
 	before := t.receivedAt
 	if k == started {
-		before = t.startedAt
+		// A start may have been told from what the task itself said, which is not
+		// dated: what its worker says of it later is no other start.
+		if before = t.startedAt; !before.IsZero() {
+			before = before.Add(startAgain)
+		}
 	}
 	if retries != t.place.retries || t.place.kind < k {
 		return

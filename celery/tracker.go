@@ -31,6 +31,9 @@ const (
 	// keepEnded is how long a task that ended is remembered, so that what still
 	// comes of it is known for late.
 	keepEnded = time.Minute
+	// keepSilent is how long an open task is remembered by a node that does not
+	// reconcile. It is found again in its log.
+	keepSilent = 10 * time.Minute
 	// maxTasks bounds the memory, to about 1 KB a task. What is forgotten is
 	// found again in its log when something is heard of it.
 	maxTasks = 100_000 / shards
@@ -466,12 +469,13 @@ func (tr *tracker) close(t *task) []transition {
 	return []transition{{task: t, jobID: t.job, place: next, event: newEvent(tidings.TypeError, tr.now(), d)}}
 }
 
-// sweep forgets tasks that ended a while ago.
-func (tr *tracker) sweep() {
+// sweep forgets tasks that ended a while ago and, on a node that does not
+// reconcile, those of which it missed the end.
+func (tr *tracker) sweep(reconciles bool) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	for id, t := range tr.tasks {
-		if !t.open() && tr.now().Sub(t.seen) > keepEnded {
+		if silent := tr.now().Sub(t.seen); !t.open() && silent > keepEnded || !reconciles && silent > keepSilent {
 			delete(tr.tasks, id)
 		}
 	}

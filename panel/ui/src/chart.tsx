@@ -41,10 +41,11 @@ export function Chart({ title, times, lines, show, height = 150 }: Props) {
   const shape = lines.map((l) => l.label + l.color).join();
 
   useEffect(() => {
+    const el = box.current!;
     const axis = { stroke: color("--dim"), grid: { stroke: color("--line"), width: 1 }, ticks: { show: false }, font: "11px ui-sans-serif, system-ui, sans-serif" };
     const u = new uPlot(
       {
-        width: box.current!.clientWidth, height,
+        width: el.clientWidth, height,
         padding: [8, 8, 0, 0],
         cursor: { y: false, points: { size: 6 } },
         hooks: { ready: [showLast] },
@@ -62,12 +63,12 @@ export function Chart({ title, times, lines, show, height = 150 }: Props) {
         ],
       },
       [times, ...lines.map((l) => l.values)] as uPlot.AlignedData,
-      box.current!,
+      el,
     );
     plot.current = u;
     u.over.addEventListener("mouseleave", () => showLast(u));
-    const observer = new ResizeObserver(() => u.setSize({ width: box.current!.clientWidth, height }));
-    observer.observe(box.current!);
+    const observer = new ResizeObserver(() => u.setSize({ width: el.clientWidth, height }));
+    observer.observe(el);
     return () => {
       observer.disconnect();
       u.destroy();

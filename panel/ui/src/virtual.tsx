@@ -40,7 +40,8 @@ export function VirtualList({ count, rowHeight, render, handle, follow, onEnd, o
   }, []);
 
   const toEnd = () => {
-    const el = box.current!;
+    const el = box.current;
+    if (!el) return;
     const end = el.scrollHeight - el.clientHeight;
     if (Math.abs(el.scrollTop - end) > 1) {
       ours.current = true;
@@ -56,7 +57,8 @@ export function VirtualList({ count, rowHeight, render, handle, follow, onEnd, o
     handle.current = {
       toEnd,
       show(index, where = "nearest") {
-        const el = box.current!;
+        const el = box.current;
+        if (!el) return;
         const top = index * rowHeight;
         if (where === "center") el.scrollTop = top - (el.clientHeight - rowHeight) / 2;
         else if (top < el.scrollTop) el.scrollTop = top;

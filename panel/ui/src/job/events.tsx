@@ -45,7 +45,7 @@ function pattern(text: string): RegExp | undefined {
 const rowHeight = 26;
 
 /** Events is the log as it happens. */
-export function Events({ log, job }: { log: Log; job: Job }) {
+export function Events({ log, job }: { log: Log; version: number; job: Job }) {
   const query = route.value.query;
   const types = query.get("type") ?? "";
   const text = query.get("find") ?? "";

@@ -9,10 +9,10 @@ import { href, jobPath, Link } from "../router";
 import { ended, type Job, type Money, type Stuck } from "../types";
 import type { Log } from "./log";
 
-type Props = { job: Job; stuck?: Stuck; stalled?: boolean; log: Log; changed: () => void };
+type Props = { job: Job; stuck?: Stuck; stalled?: boolean; log: Log; version: number; changed: () => void };
 
 /** Head says what the job is and how it stands. */
-export function Head({ job, stuck, stalled, log, changed }: Props) {
+export function Head({ job, stuck, stalled, log, version, changed }: Props) {
   const over = ended(job.status);
   const still = !over && (stalled ?? job.stalled);
   return (
@@ -31,7 +31,7 @@ export function Head({ job, stuck, stalled, log, changed }: Props) {
         {job.name && <span class="mono id">{job.id} <Copy text={() => job.id} what="the job's ID" short /></span>}
         {Object.entries(job.labels ?? {}).map(([k, v]) => <Label key={k} name={k} value={v} />)}
       </div>
-      <Figures job={job} log={log} />
+      <Figures job={job} log={log} version={version} />
       {job.error && <p class="failure joberror">{job.error}</p>}
       {job.cancel && !over && <p class="notice">Asked to stop{job.cancel.by ? ` by ${job.cancel.by}` : ""}{job.cancel.reason ? `: ${job.cancel.reason}` : ""}. It stops when its worker does.</p>}
       {stuck && !over && <p class={"stuck" + (stuck.stalled || stuck.overdue ? " bad" : "")} data-stuck><b>{stuck.stalled ? "No sign of life" : stuck.overdue ? "Overdue" : "Now"}</b> {stuck.says}</p>}
@@ -40,7 +40,7 @@ export function Head({ job, stuck, stalled, log, changed }: Props) {
   );
 }
 
-function Figures({ job, log }: { job: Job; log: Log }) {
+function Figures({ job, log }: { job: Job; log: Log; version: number }) {
   const over = ended(job.status);
   const now = useNow(over ? 60_000 : 1000);
   const from = Date.parse(job.created_at);

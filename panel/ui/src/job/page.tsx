@@ -84,7 +84,7 @@ export function JobPage({ id }: { id: string }) {
   if (!job) return <div class="page"><Empty>Loading…</Empty></div>;
   return (
     <div class="page job" data-version={log.version} data-rows={log.rows.length}>
-      <Head job={job} stuck={stuck} stalled={notices.stalled} log={log} changed={() => ask.current()} />
+      <Head job={job} stuck={stuck} stalled={notices.stalled} log={log} version={log.version} changed={() => ask.current()} />
       {notices.gone && <Failure error={notices.gone} />}
       {log.missing === "trimmed" && <p class="notice">Retention has removed the start of this log; what is left is shown.</p>}
       {log.missing === "too many" && (
@@ -93,8 +93,8 @@ export function JobPage({ id }: { id: string }) {
           <button class="small" onClick={() => { log.missing = ""; setAll(true); }}>Load all of them</button>
         </p>
       )}
-      <Timeline log={log} job={job} stuck={stuck} />
-      <Lower log={log} job={job} />
+      <Timeline log={log} version={log.version} job={job} stuck={stuck} />
+      <Lower log={log} version={log.version} job={job} />
     </div>
   );
 }
@@ -102,7 +102,8 @@ export function JobPage({ id }: { id: string }) {
 const tabs = { events: "Events", text: "Text", facts: "Details" } as const;
 type Tab = keyof typeof tabs;
 
-function Lower({ log, job }: { log: Log; job: Job }) {
+/** The log is changed in place, so its version goes along: props that stay the same show nothing again. */
+function Lower({ log, version, job }: { log: Log; version: number; job: Job }) {
   const asked = route.value.query.get("tab") as Tab | null;
   const tab: Tab = asked && asked in tabs ? asked : "events";
   const keys = Object.keys(tabs) as Tab[];
@@ -126,7 +127,7 @@ function Lower({ log, job }: { log: Log; job: Job }) {
         ))}
       </div>
       <div id="tabpanel" role="tabpanel" aria-labelledby={"tab-" + tab} class="tabpanel">
-        {tab === "events" ? <Events log={log} job={job} /> : tab === "text" ? <Text log={log} /> : <Facts job={job} />}
+        {tab === "events" ? <Events log={log} version={version} job={job} /> : tab === "text" ? <Text log={log} version={version} /> : <Facts job={job} />}
       </div>
     </section>
   );

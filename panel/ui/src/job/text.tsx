@@ -7,7 +7,7 @@ import type { Message } from "./messages";
 const step = 100;
 
 /** Text is what the model wrote, put together from its pieces, as it writes. */
-export function Text({ log }: { log: Log }) {
+export function Text({ log, version }: { log: Log; version: number }) {
   const [limit, setLimit] = useState(step);
   const box = useRef<HTMLDivElement>(null);
   const atEnd = useRef(true);
@@ -24,12 +24,12 @@ export function Text({ log }: { log: Log }) {
   return (
     <div class="scroll pad messages" ref={box} onScroll={onScroll} tabIndex={0} role="region" aria-label="What the model wrote">
       {all.length > limit && <button class="small" onClick={() => setLimit(limit + step)}>{all.length - limit} before these</button>}
-      {shown.map((m) => <One key={m.id} m={m} />)}
+      {shown.map((m) => <One key={m.id} m={m} version={m.done ? 0 : version} />)}
     </div>
   );
 }
 
-function One({ m }: { m: Message }) {
+function One({ m }: { m: Message; version: number }) {
   const text = m.content ?? m.text;
   return (
     <article class="message" data-message={m.id}>

@@ -11,7 +11,7 @@ const rowHeight = 24;
 const mostRows = 11;
 
 /** Timeline draws the tree of runs over time. Open runs grow. */
-export function Timeline({ log, job, stuck }: { log: Log; job: Job; stuck?: Stuck }) {
+export function Timeline({ log, version, job, stuck }: { log: Log; version: number; job: Job; stuck?: Stuck }) {
   const over = ended(job.status) || log.ended;
   const now = useNow(over ? 60_000 : 500);
   const [folded, setFolded] = useState<Set<string>>(() => new Set());
@@ -19,7 +19,7 @@ export function Timeline({ log, job, stuck }: { log: Log; job: Job; stuck?: Stuc
   const [active, setActive] = useState(-1);
   const handle = useRef<ListHandle>(null);
   const runs = log.runs;
-  const rows = useMemo(() => flatten(runs.root, folded), [runs, runs.shape, folded, Math.floor(log.version / 20), over]);
+  const rows = useMemo(() => flatten(runs.root, folded), [runs, runs.shape, folded, Math.floor(version / 20), over]);
   const root = runs.root;
   if (root.name === "job") root.name = job.name || "job";
   const from = runs.first;

@@ -70,11 +70,14 @@ func storyFrom(ctx context.Context) *story {
 }
 
 // story is that of the handler's job, or of the context's; nil if there is none.
+// That of the context goes first, so that several handlers of one job tell
+// everything once.
 func (h *Handler) story(ctx context.Context) *story {
-	if h.own != nil {
+	s := storyFrom(ctx)
+	if h.own != nil && (s == nil || s.job != h.own.job) {
 		return h.own
 	}
-	return storyFrom(ctx)
+	return s
 }
 
 // beginning is story for a run that begins, which may be the first of its job.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import os
+import pickle
 import sys
 import threading
 from collections.abc import Iterator
@@ -698,6 +699,94 @@ def test_odd_states_never_reach_the_agent_as_errors(publisher: MemoryPublisher) 
     result = chain_of(odd).invoke({"items": []}, config(handler))
     assert list(result["items"][6]) == ["a", "b"]  # it was not consumed
     assert told(publisher, handler).splitlines()[-1].startswith("done")
+
+
+class _Unlooked(type):
+    @property
+    def __mro__(cls) -> Any:
+        raise RuntimeError("not to be looked at")
+
+
+class _NoMro(Exception, metaclass=_Unlooked):
+    pass
+
+
+class _NoText(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+class _NoCause(Exception):
+    __cause__ = property(lambda self: 1 / 0)  # type: ignore[assignment]
+
+
+class _NoModule(Exception):
+    __module__ = None  # type: ignore[assignment]
+
+
+class _NoEqual(Exception):
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("not to be compared")
+
+    def __hash__(self) -> int:
+        raise RuntimeError("not to be hashed")
+
+
+@pytest.mark.parametrize("kind", [_NoMro, _NoText, _NoModule, _NoEqual, KeyboardInterrupt, SystemExit, MemoryError])
+def test_whatever_a_node_raises_ends_the_job_and_reaches_the_caller(
+    publisher: MemoryPublisher, kind: type[BaseException]
+) -> None:
+    def node(state: Items) -> Items:
+        raise kind("x")
+
+    handler = TidingsCallbackHandler("job", publisher)
+    with pytest.raises(kind):
+        chain_of(node).invoke({"items": []}, config(handler))
+    events = publisher.events("job")
+    assert (events[-1].type, events[-1].data["fatal"]) == ("error", True)
+    assert [e.data["status"] for e in events[:-1]] == ["started", "started", "started", "failed", "failed"]
+
+
+def test_an_error_that_breaks_logging_does_not_reach_the_agent(publisher: MemoryPublisher) -> None:
+    handler = TidingsCallbackHandler("job", publisher)
+    run = handler.job.phase("plan")
+    run.end(error=_NoCause("x"))
+    handler.job.end(error=_NoCause("x"))
+    assert [e.type for e in publisher.events("job")] == ["phase_update", "phase_update", "phase_update", "error"]
+
+
+def test_outputs_of_tools_that_do_not_like_to_be_looked_at(publisher: MemoryPublisher) -> None:
+    class Odd:
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError(f"no {name}")
+
+    @tool
+    def odd() -> Any:
+        """Give something odd."""
+        return Odd()
+
+    handler = TidingsCallbackHandler("job", publisher)
+    odd.invoke({}, {"callbacks": [handler]})
+    assert [e.type for e in publisher.events("job")][1:] == ["tool_call", "tool_result"]
+
+
+def test_a_handler_used_again_after_the_end_says_so(
+    publisher: MemoryPublisher, caplog: pytest.LogCaptureFixture
+) -> None:
+    handler = TidingsCallbackHandler("job", publisher)
+    for _ in range(3):
+        chain_of(_other).invoke({"items": []}, config(handler))
+    assert [e.type for e in publisher.events("job")].count("done") == 1
+    assert len([r for r in caplog.records if "each job needs a handler of its own" in r.getMessage()]) == 1
+
+
+def test_a_handler_keeps_little_of_what_is_over(publisher: MemoryPublisher) -> None:
+    handler = TidingsCallbackHandler("job", publisher, automatic=False)
+    for _ in range(20):
+        chain_of(_other).invoke({"items": ["x" * 50_000]}, config(handler))
+    assert len(pickle.dumps([(r._output, r._tree) for r in handler._ended.values() if not r._is_root()])) < 100_000
 
 
 def test_the_tool_call_id_is_found_by_an_older_langchain(publisher: MemoryPublisher) -> None:

@@ -71,7 +71,10 @@ def chain(error: BaseException) -> Iterator[BaseException]:
     while link is not None and id(link) not in seen and len(seen) < 32:
         seen.add(id(link))
         yield link
-        link = link.__cause__
+        try:
+            link = link.__cause__
+        except Exception:  # of an error that does not like to be looked at
+            return
 
 
 def stop_request(error: BaseException) -> StopRequested | None:

@@ -114,6 +114,7 @@ class Handler:
         self._usage: dict[str, int] = {}
         self._costs: dict[str, float] = {}
         self._over = False
+        self._warned = False  # that something began after the end
         self._strays = 0
         self._timer: Timer | None = None
         self._round = 0  # of the timer: a stopped one may be on its way still
@@ -468,6 +469,13 @@ class Handler:
         if not run._is_root():
             return False
         self._roots += 1
+        if self._over and not self._warned:
+            self._warned = True
+            log.warning(
+                "tidings: job %s has ended, and what begins in it now is not published: each job needs a handler of "
+                "its own; if several graphs are one job, set automatic=False and end it yourself",
+                self.job_id,
+            )
         self._last_root = None
         self._stop_timer()
         again, self._suspended = self._suspended, False
@@ -495,6 +503,8 @@ class Handler:
             self._open -= 1
             if run._is_root():
                 self._roots -= 1
+            else:
+                run._output = None  # it may be remembered for long
             if self._ends_now():
                 self._automatic_end()
 
@@ -531,6 +541,7 @@ class Handler:
                 else:
                     self._emit("thought", self._thought(run, text))
             finally:
+                run._pieces.clear()
                 self._settle(run)
 
     def _thought(self, run: ModelRun, text: str) -> str:
@@ -771,7 +782,10 @@ class Handler:
             self._fault(method)
 
     def _fault(self, method: str) -> None:
-        log.exception("tidings: a callback (%s) of job %s failed; its event is lost", method, self.job_id)
+        try:
+            log.exception("tidings: a callback (%s) of job %s failed; its event is lost", method, self.job_id)
+        except Exception:  # an error that can't be looked at; the agent is not to hear of it
+            log.error("tidings: a callback (%s) of job %s failed; its event is lost", method, self.job_id)
 
 
 class _Nowhere:

@@ -245,7 +245,15 @@ class TidingsCallbackHandler(_Base):
 
     def _bubbles(self, run: _Run, error: BaseException) -> bool:
         """Say whether what was raised is no error, and tell what it is: LangGraph raises its signals."""
-        names = {kind.__name__ for kind in type(error).__mro__ if kind.__module__.startswith("langgraph")}
+        try:
+            return self._signal(run, error)
+        except Exception:  # of an error that does not like to be looked at
+            self.job._fault("on_chain_error")
+            return False
+
+    def _signal(self, run: _Run, error: BaseException) -> bool:
+        kinds = [kind for kind in type(error).__mro__ if str(kind.__module__).startswith("langgraph")]
+        names = {kind.__name__ for kind in kinds}
         if "GraphBubbleUp" not in names:
             return False
         if "GraphInterrupt" in names:
@@ -409,16 +417,23 @@ class TidingsCallbackHandler(_Base):
         """End a call of a tool with its result."""
         try:
             run = self._end(run_id)
-            if isinstance(run, ToolRun):
-                result = _result(output, run.call_id)
-                if getattr(result, "status", None) == "error":
-                    run.end(error=Exception(_plain(result.content)))
-                elif hasattr(result, "tool_call_id"):
-                    run.end(result.content)
-                else:
-                    run.end(result)
+            if not isinstance(run, ToolRun):
+                return
+            try:
+                self._tool_end(run, output)
+            finally:
+                run.end(output)  # if it has not, as the output does not like to be looked at
         except Exception:
             self.job._fault("on_tool_end")
+
+    def _tool_end(self, run: ToolRun, output: Any) -> None:
+        result = _result(output, run.call_id)
+        if getattr(result, "status", None) == "error":
+            run.end(error=Exception(_plain(result.content)))
+        elif hasattr(result, "tool_call_id"):
+            run.end(result.content)
+        else:
+            run.end(result)
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:
         """End a call of a tool that failed, or that waits for input."""

@@ -3,6 +3,7 @@ package adk
 import (
 	"log/slog"
 	"maps"
+	"runtime/debug"
 
 	"google.golang.org/genai"
 
@@ -23,7 +24,7 @@ type Options struct {
 	Job func(run agent.InvocationContext) *tidings.Handler
 	// Name of the plugin in its runner. Empty: "tidings".
 	Name string
-	// Logger takes warnings about panics in callbacks. Nil: slog.Default().
+	// Logger takes panics of callbacks. Nil: slog.Default().
 	Logger *slog.Logger
 }
 
@@ -76,7 +77,7 @@ type reporter struct {
 // guard keeps a panic away from the agent.
 func (r *reporter) guard(callback string) {
 	if p := recover(); p != nil {
-		r.opts.Logger.Warn("tidings: a callback of an ADK agent panicked", "callback", callback, "panic", p)
+		r.opts.Logger.Error("a callback panicked; what it saw is not published", "callback", callback, "panic", p, "stack", string(debug.Stack()))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"sync"
 
@@ -178,8 +179,8 @@ func (e *kindError) ErrorKind() string { return e.kind }
 func (e *kindError) Unwrap() error     { return e.error }
 
 // guard keeps a fault of ours from the agent. Defer it directly.
-func guard(what string) {
+func guard(callback string) {
 	if p := recover(); p != nil {
-		slog.Error("a callback panicked; what it saw is not published", "callback", what, "panic", p)
+		slog.Error("a callback panicked; what it saw is not published", "callback", callback, "panic", p, "stack", string(debug.Stack()))
 	}
 }

@@ -129,8 +129,8 @@ func (h *Handler) OnError(ctx context.Context, info *callbacks.RunInfo, err erro
 
 // guard keeps a panic of a callback from the agent: Eino would take it for an
 // error of the node. Defer it directly.
-func (h *Handler) guard(method string) {
+func (h *Handler) guard(callback string) {
 	if p := recover(); p != nil {
-		h.opts.Logger.Error("a callback panicked; its event is lost", "method", method, "panic", p, "stack", string(debug.Stack()))
+		h.opts.Logger.Error("a callback panicked; what it saw is not published", "callback", callback, "panic", p, "stack", string(debug.Stack()))
 	}
 }

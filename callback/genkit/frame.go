@@ -3,6 +3,7 @@ package tidingsgenkit
 import (
 	"context"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -145,8 +146,8 @@ func (c carry) Value(key any) any {
 }
 
 // guard keeps a panic of ours away from the flow.
-func guard(hook string) {
+func guard(callback string) {
 	if p := recover(); p != nil {
-		slog.Default().Warn("tidings: a hook of a Genkit flow panicked", "hook", hook, "panic", p)
+		slog.Error("a callback panicked; what it saw is not published", "callback", callback, "panic", p, "stack", string(debug.Stack()))
 	}
 }

@@ -3,6 +3,7 @@ package langchaingo
 import (
 	"context"
 	"log/slog"
+	"runtime/debug"
 
 	"tidings"
 )
@@ -64,7 +65,7 @@ func storyOf(ctx context.Context) (*story, context.Context) {
 // guard keeps a panic of ours away from the agent. Defer it directly.
 func guard(callback string) {
 	if p := recover(); p != nil {
-		slog.Default().Warn("tidings: a callback of a langchaingo agent panicked", "callback", callback, "panic", p)
+		slog.Error("a callback panicked; what it saw is not published", "callback", callback, "panic", p, "stack", string(debug.Stack()))
 	}
 }
 

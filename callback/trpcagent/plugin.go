@@ -3,6 +3,7 @@ package trpcagent
 import (
 	"context"
 	"log/slog"
+	"runtime/debug"
 
 	"trpc.group/trpc-go/trpc-agent-go/agent"
 	"trpc.group/trpc-go/trpc-agent-go/event"
@@ -21,7 +22,7 @@ type Options struct {
 	Job func(ctx context.Context, root *agent.Invocation) *tidings.Handler
 	// Name of the plugin in its runner. Empty: "tidings".
 	Name string
-	// Logger takes warnings about panics in callbacks. Nil: slog.Default().
+	// Logger takes panics of callbacks. Nil: slog.Default().
 	Logger *slog.Logger
 }
 
@@ -70,7 +71,7 @@ func (r *reporter) Register(to *plugin.Registry) {
 // guard keeps a panic away from the agent. Defer it directly.
 func (r *reporter) guard(callback string) {
 	if p := recover(); p != nil {
-		r.opts.Logger.Warn("tidings: a callback of a trpc agent panicked", "callback", callback, "panic", p)
+		r.opts.Logger.Error("a callback panicked; what it saw is not published", "callback", callback, "panic", p, "stack", string(debug.Stack()))
 	}
 }
 

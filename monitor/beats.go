@@ -77,8 +77,8 @@ func (m *Monitor) dueLeases(now time.Time) []string {
 	var due []string
 	for e := m.fold.order.Front(); e != nil; e = e.Next() {
 		j := e.Value.(*live)
-		if now.Sub(timeOf(j.Job.LastID)) < silentFor {
-			break // and so it is with all that follow
+		if now.Sub(j.heard()) < silentFor {
+			continue
 		}
 		if j.Job.Status != tidings.StatusRunning && j.Job.Status != tidings.StatusCancelling {
 			continue

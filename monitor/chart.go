@@ -54,7 +54,7 @@ func (f *Fold) Chart(q ChartQuery) (Chart, error) {
 		c.Times = append(c.Times, at.Unix())
 	}
 	for _, scope := range f.chartScopes(&q) {
-		windows := f.series[scope].steps(&q)
+		windows := f.series[scope].steps(&q, latest(q.To, f.Now()))
 		for _, name := range q.Metrics {
 			c.Lines = append(c.Lines, line(name, scope, windows))
 		}
@@ -121,11 +121,11 @@ func (f *Fold) chartScopes(q *ChartQuery) []Scope {
 	return scopes[:min(len(scopes), q.Top)]
 }
 
-// steps gives one window a step.
-func (s *series) steps(q *ChartQuery) []Window {
+// steps gives one window a step. The last ends now, if it is not over.
+func (s *series) steps(q *ChartQuery, now time.Time) []Window {
 	var out []Window
 	for at := q.From; at.Before(q.To); at = at.Add(q.Step) {
-		out = append(out, Window{From: at, To: at.Add(q.Step)})
+		out = append(out, Window{From: at, To: earliest(at.Add(q.Step), now)})
 	}
 	if s == nil {
 		return out

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"time"
 
@@ -53,8 +54,10 @@ type seriesState struct {
 
 func (f *Fold) state() foldState {
 	s := foldState{Now: f.now, Since: f.since, Lost: f.lost, Swept: f.swept, SweptSteps: f.sweptSteps, GroupsOut: f.groupsOut}
-	for e := f.order.Front(); e != nil; e = e.Next() {
-		s.Jobs = append(s.Jobs, e.Value.(*live))
+	for _, list := range []*list.List{f.order, f.over} {
+		for e := list.Front(); e != nil; e = e.Next() {
+			s.Jobs = append(s.Jobs, e.Value.(*live))
+		}
 	}
 	for scope, series := range f.series {
 		s.Series = append(s.Series, seriesState{scope, series})
@@ -72,7 +75,8 @@ func (f *Fold) state() foldState {
 	return s
 }
 
-// restore makes the fold that a state was taken of.
+// restore makes the fold that a state was taken of. Whatever else it may be, it does
+// no harm.
 func restore(s *foldState, limits Limits) *Fold {
 	f := NewFold(limits)
 	f.now, f.since, f.lost, f.sweptSteps, f.groupsOut = s.Now, s.Since, s.Lost, s.SweptSteps, s.GroupsOut
@@ -80,42 +84,85 @@ func restore(s *foldState, limits Limits) *Fold {
 		f.swept = s.Swept
 	}
 	for _, j := range s.Jobs {
-		j.place = f.order.PushBack(j)
+		if j == nil || f.jobs[j.Job.ID] != nil {
+			continue
+		}
+		j.complete()
+		f.place(j)
 		f.jobs[j.Job.ID] = j
 		f.status(j, +1)
 	}
 	for _, s := range s.Series {
+		if s.Series == nil || f.series[s.Scope] != nil {
+			continue
+		}
+		s.Series.complete(s.Scope)
 		f.series[s.Scope] = s.Series
 		f.scopes[s.Scope.By]++
 	}
 	for _, step := range s.Steps {
-		f.steps[step.Key] = step
+		if step != nil {
+			f.steps[step.Key] = step
+		}
 	}
 	for _, g := range s.Groups {
-		f.groups[g.ID] = g
+		if g != nil {
+			f.groups[g.ID] = g
+		}
 	}
 	return f
+}
+
+// complete fills in what was not saved: an older version did not know it, or it is
+// zero.
+func (j *live) complete() {
+	orDefault(&j.Heard, clampMS(j.Job.LastID))
+	orDefault(&j.First, min(clampMS(j.Job.FirstID), j.Heard))
+	for key, r := range j.Runs {
+		if r == nil {
+			delete(j.Runs, key)
+			continue
+		}
+		orDefault(&r.At, min(clampMS(r.Event), j.Heard))
+	}
+	if j.Ended != nil && j.Ended.Scopes == nil {
+		j.Ended.Scopes = []Scope{All, {ByName, j.Job.Name}}
+	}
+}
+
+func (s *series) complete(scope Scope) {
+	s.scope = scope
+	for _, list := range [][]bucket{s.Fine, s.Coarse} {
+		for i := range list {
+			if list[i].Measures == nil {
+				list[i].Measures = &Measures{}
+			}
+		}
+	}
 }
 
 // Replace takes over which jobs go on from a listing, after changes were lost.
 // What was open in a job that has moved on is not known any more.
 func (f *Fold) Replace(open []tidings.Job) {
 	known := f.jobs
-	f.jobs, f.order, f.byStatus = map[string]*live{}, list.New(), map[tidings.Status]int{}
+	f.jobs, f.order, f.over, f.byStatus = map[string]*live{}, list.New(), list.New(), map[tidings.Status]int{}
 	slices.SortFunc(open, func(a, b tidings.Job) int { return cmp.Or(a.LastID.Compare(b.LastID), cmp.Compare(a.ID, b.ID)) })
 	for _, job := range open[max(0, len(open)-f.limits.Jobs):] {
 		j, ok := known[job.ID]
-		if !ok || j.Job.LastID != job.LastID {
-			started := int64(0)
+		switch {
+		case !ok || !j.Job.CreatedAt.Equal(job.CreatedAt):
+			j = &live{First: clampMS(job.FirstID)}
 			if job.Status != tidings.StatusQueued {
-				started = job.CreatedAt.UnixMilli()
+				j.Started = max(j.First, 1)
 			}
-			j = &live{Started: started}
+		case j.Job.LastID != job.LastID:
+			j = &live{First: j.First, Started: j.Started, Ended: j.Ended, Cost: j.Cost} // what was counted
 		}
 		j.Job = job
 		slim(&j.Job)
 		j.Job.LeaseUntil = nil
-		j.place = f.order.PushBack(j)
+		j.in, j.Heard = nil, min(clampMS(job.LastID), cmp.Or(f.horizon, math.MaxInt64))
+		f.place(j)
 		f.jobs[job.ID] = j
 		f.status(j, +1)
 	}

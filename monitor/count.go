@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"slices"
 	"time"
 
 	"tidings"
@@ -8,16 +9,31 @@ import (
 
 // count lets fn change the measures of every scope that the job is in.
 func (f *Fold) count(j *live, at int64, fn func(*Measures)) {
-	f.each(j, func(s *series) { s.count(at, f.now, fn) })
+	for _, s := range f.seriesOfJob(j) {
+		s.count(at, f.now, fn)
+	}
 }
 
-// each calls fn with the series of every scope that the job is in.
-func (f *Fold) each(j *live, fn func(*series)) {
-	fn(f.seriesOf(All))
-	fn(f.seriesOf(Scope{ByName, j.Job.Name}))
+// seriesOfJob gives the series of every scope that the job is in, each once,
+// though several labels of it may be counted with the other ones. It is valid until the
+// next call.
+func (f *Fold) seriesOfJob(j *live) []*series {
+	list := append(f.scratch[:0], f.seriesOf(All), f.seriesOf(Scope{ByName, j.Job.Name}))
 	for _, key := range sortedKeys(j.Job.Labels) {
-		fn(f.seriesOf(Scope{ByLabel, key + "=" + j.Job.Labels[key]}))
+		if s := f.seriesOf(Scope{ByLabel, key + "=" + j.Job.Labels[key]}); !slices.Contains(list, s) {
+			list = append(list, s)
+		}
 	}
+	f.scratch = list
+	return list
+}
+
+func (f *Fold) scopesOf(j *live) []Scope {
+	var scopes []Scope
+	for _, s := range f.seriesOfJob(j) {
+		scopes = append(scopes, s.scope)
+	}
+	return scopes
 }
 
 // seriesOf finds or makes the series of a scope. If there are too many of its
@@ -36,7 +52,7 @@ func (f *Fold) seriesOf(scope Scope) *series {
 			return s
 		}
 	}
-	s := &series{}
+	s := &series{scope: scope}
 	f.series[scope] = s
 	f.scopes[scope.By]++
 	return s
@@ -72,10 +88,8 @@ func (f *Fold) sweepSeries(by string) {
 // countEvent counts what any event says.
 func (f *Fold) countEvent(j *live, e *tidings.Event, facts *Facts, at int64, first bool) {
 	begun := j.Started == 0 && j.Job.Status != tidings.StatusQueued
-	created := at
 	if begun {
 		j.Started = at
-		created = min(at, int64(j.Job.FirstID.Ms))
 	}
 	lag := max(at-e.Time.UnixMilli(), 0)
 	f.count(j, at, func(m *Measures) {
@@ -86,18 +100,18 @@ func (f *Fold) countEvent(j *live, e *tidings.Event, facts *Facts, at int64, fir
 		}
 		if begun {
 			m.Started++
-			observe(&m.Wait, at-created)
+			observe(&m.Wait, max(at-j.First, 0))
 		}
 		if e.Type == tidings.TypeTaskRetried {
 			m.Retried++
 		}
-		m.Dropped += min(facts.Dropped, maxNumber)
+		m.Dropped += min(facts.Dropped, maxCount)
 	})
 }
 
 // countRuns counts the calls that begin and end.
 func (f *Fold) countRuns(j *live, e *tidings.Event, facts *Facts, at int64, out *Folded) {
-	if run := j.begin(e, facts); run != nil {
+	if run := j.begin(e, facts, at); run != nil {
 		out.Began = run.public()
 		return
 	}
@@ -113,7 +127,7 @@ func (f *Fold) countRuns(j *live, e *tidings.Event, facts *Facts, at int64, out 
 	case facts.DurationMS != nil:
 		took = new(max(*facts.DurationMS, 0))
 	case run != nil:
-		took = new(max(at-int64(run.Event.Ms), 0))
+		took = new(max(at-run.At, 0))
 	}
 	if run != nil {
 		out.EndedRun = run.public()
@@ -124,7 +138,7 @@ func (f *Fold) countRuns(j *live, e *tidings.Event, facts *Facts, at int64, out 
 	}
 	switch kind {
 	case RunTool:
-		f.countTool(j, e, facts, at, name, took, out.Failed)
+		f.countTool(j, e, facts, at, name, took, out)
 	case RunModel:
 		f.countModel(j, facts, at, name, took, out.Failed)
 	}
@@ -149,15 +163,15 @@ func endedName(kind string, facts *Facts, run *openRun) string {
 
 // countTool counts a call once, although some publishers tell of a failure
 // twice: by an error event and by the result.
-func (f *Fold) countTool(j *live, e *tidings.Event, facts *Facts, at int64, name string, took *int64, failed bool) {
+func (f *Fold) countTool(j *live, e *tidings.Event, facts *Facts, at int64, name string, took *int64, out *Folded) {
+	failed := out.Failed
 	key := runKey(RunTool, facts)
-	told := e.Type == tidings.TypeToolResult && j.Failed == key
-	j.Failed = ""
-	if told {
+	if told, twice := j.alsoTold(key, e.Type); twice {
+		out.told = &told
 		return
 	}
-	if e.Type == tidings.TypeError {
-		j.Failed = key
+	if failed {
+		j.tell(toldCall{Key: key, Type: e.Type})
 	}
 	fn := func(m *Measures) {
 		m.ToolCalls++
@@ -203,10 +217,11 @@ func (f *Fold) countRest(j *live, e *tidings.Event, facts *Facts, at int64, told
 		return
 	}
 	rest := tidings.Usage{
-		InputTokens:       max(facts.Usage.InputTokens-told.InputTokens, 0),
-		OutputTokens:      max(facts.Usage.OutputTokens-told.OutputTokens, 0),
-		CachedInputTokens: max(facts.Usage.CachedInputTokens-told.CachedInputTokens, 0),
-		ReasoningTokens:   max(facts.Usage.ReasoningTokens-told.ReasoningTokens, 0),
+		InputTokens:       beyond(facts.Usage.InputTokens, told.InputTokens),
+		OutputTokens:      beyond(facts.Usage.OutputTokens, told.OutputTokens),
+		CachedInputTokens: beyond(facts.Usage.CachedInputTokens, told.CachedInputTokens),
+		CacheWriteTokens:  beyond(facts.Usage.CacheWriteTokens, told.CacheWriteTokens),
+		ReasoningTokens:   beyond(facts.Usage.ReasoningTokens, told.ReasoningTokens),
 	}
 	f.count(j, at, func(m *Measures) {
 		m.Tokens.Add(rest)
@@ -217,6 +232,9 @@ func (f *Fold) countRest(j *live, e *tidings.Event, facts *Facts, at int64, told
 		}
 	})
 }
+
+// beyond is what a sum has over what was told of it, which is as wild as events are.
+func beyond(sum, told int64) int64 { return max(sum-max(told, 0), 0) }
 
 func usageOf(job *tidings.Job) tidings.Usage {
 	if job.Usage == nil {
@@ -241,7 +259,7 @@ func (f *Fold) countOutcome(j *live, at int64, out *Folded) {
 		return
 	}
 	out.Ended = true
-	j.Ended = &outcome{Status: now, At: at, Duration: max(at-j.Started, 0)}
+	j.Ended = &outcome{Status: now, At: at, Duration: max(at-j.Started, 0), Scopes: f.scopesOf(j)}
 	f.count(j, at, func(m *Measures) {
 		m.countEnd(now, 1)
 		observe(&m.Duration, j.Ended.Duration)
@@ -259,11 +277,16 @@ func (m *Measures) countEnd(s tidings.Status, n int64) {
 	}
 }
 
-// takeBack undoes the job's end in what is kept by time. Of the total, Prometheus
-// expects that it never goes down, so what was taken back is counted there.
+// takeBack undoes the job's end in what is kept by time, where it was counted: the
+// job may have got a name or labels since. Of the total, Prometheus expects that it
+// never goes down, so what was taken back is counted there.
 func (f *Fold) takeBack(j *live) {
 	o := j.Ended
-	f.each(j, func(s *series) {
+	for _, scope := range o.Scopes {
+		s := f.series[scope]
+		if s == nil {
+			continue // nothing of it is kept any more
+		}
 		s.countKept(o.At, f.now, func(m *Measures) {
 			m.countEnd(o.Status, -1)
 			m.Duration.remove(float64(o.Duration))
@@ -274,5 +297,5 @@ func (f *Fold) takeBack(j *live) {
 		} else {
 			s.Total.CompletedBack++
 		}
-	})
+	}
 }

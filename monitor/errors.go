@@ -87,7 +87,7 @@ func (g *group) note(e *tidings.Event, text string, at int64) {
 		g.Hours[errorHours-1-back]++
 	}
 	g.Count++
-	g.Last = max(g.Last, at)
+	g.First, g.Last = min(g.First, at), max(g.Last, at)
 	g.Sample = clip(text, maxText)
 	g.Jobs = slices.DeleteFunc(g.Jobs, func(p ErrorPlace) bool { return p.JobID == e.JobID })
 	g.Jobs = slices.Insert(g.Jobs, 0, ErrorPlace{e.JobID, e.ID})
@@ -111,7 +111,11 @@ func (f *Fold) countError(j *live, e *tidings.Event, facts *Facts, at int64, out
 	if facts.CauseRunID != "" && e.Type != tidings.TypeError {
 		return
 	}
-	if e.Type == tidings.TypeToolResult && out.Kind == RunTool && j.Causes["told "+runKey(RunTool, facts)] != "" {
+	if out.told != nil {
+		if g := f.groups[out.told.Group]; g != nil && fatal {
+			g.Fatal++
+			out.ErrorID = g.ID
+		}
 		return
 	}
 	g := f.groupOf(j, e, facts, at)
@@ -121,8 +125,8 @@ func (f *Fold) countError(j *live, e *tidings.Event, facts *Facts, at int64, out
 	}
 	out.ErrorID = g.ID
 	j.caused(facts.RunID, g.ID)
-	if e.Type == tidings.TypeError && facts.Scope == "tool" {
-		j.caused("told "+runKey(RunTool, facts), g.ID)
+	if n := len(j.Told); out.Kind == RunTool && n > 0 {
+		j.Told[n-1].Group = g.ID // countTool has just put it there
 	}
 	f.count(j, at, func(m *Measures) { m.Errors++ })
 }

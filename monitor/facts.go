@@ -91,12 +91,16 @@ func factsOf(e *tidings.Event) Facts {
 	return f
 }
 
-// maxNumber bounds what one event may add to a sum.
-const maxNumber = 1e12
+// What one event may add to a sum: so much money or milliseconds, and so many tokens or
+// events, of which ten thousand million events would be needed to overflow a sum.
+const (
+	maxNumber = 1e12
+	maxCount  = 1e9
+)
 
 func sane(u *tidings.Usage) {
-	for _, n := range []*int64{&u.InputTokens, &u.OutputTokens, &u.CachedInputTokens, &u.ReasoningTokens} {
-		*n = min(max(*n, 0), maxNumber)
+	for _, n := range []*int64{&u.InputTokens, &u.OutputTokens, &u.CachedInputTokens, &u.CacheWriteTokens, &u.ReasoningTokens} {
+		*n = min(max(*n, 0), maxCount)
 	}
 }
 

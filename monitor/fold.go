@@ -2,7 +2,6 @@ package monitor
 
 import (
 	"container/list"
-	"math"
 	"time"
 
 	"tidings"
@@ -48,13 +47,16 @@ type Fold struct {
 	horizon int64 // no change counts as later; 0: none
 
 	jobs     map[string]*live
-	order    *list.List // of *live, the longest silent first
+	order    *list.List // of *live that go on, the longest silent first
+	over     *list.List // of *live that have ended, but whose logs are open
 	byStatus map[tidings.Status]int
 	lost     int64 // jobs that went on and were forgotten for the limit's sake
 
 	series map[Scope]*series
 	scopes map[string]int // how many there are of each kind
-	swept  map[string]int64
+	// scratch is what seriesOfJob gave last.
+	scratch []*series
+	swept   map[string]int64
 
 	steps      map[stepKey]*step
 	sweptSteps int64
@@ -67,7 +69,7 @@ type Fold struct {
 func NewFold(limits Limits) *Fold {
 	return &Fold{
 		limits: limits.withDefaults(),
-		jobs:   map[string]*live{}, order: list.New(), byStatus: map[tidings.Status]int{},
+		jobs:   map[string]*live{}, order: list.New(), over: list.New(), byStatus: map[tidings.Status]int{},
 		series: map[Scope]*series{}, scopes: map[string]int{}, swept: map[string]int64{},
 		steps: map[stepKey]*step{}, groups: map[string]*group{},
 	}
@@ -97,6 +99,8 @@ type Folded struct {
 	Failed   bool
 
 	ErrorID string // of the error group that the event counts for
+
+	told *toldCall // the failed call that the event tells of again
 }
 
 // SetHorizon makes changes that claim to be from later than now count for now:
@@ -124,12 +128,13 @@ func (f *Fold) Apply(c *tidings.Change) (Folded, bool) {
 		out.Was = j.Job.Status
 		f.silence(j, at)
 	} else {
-		j = f.admit(e.JobID)
+		j = f.admit(e.JobID, at)
 	}
 	f.status(j, -1)
 	told := usageOf(&j.Job)
 	j.Job.Apply(e)
 	slim(&j.Job)
+	j.Heard = at
 	f.status(j, +1)
 	out.Job = &j.Job
 
@@ -144,7 +149,7 @@ func (f *Fold) Apply(c *tidings.Change) (Folded, bool) {
 
 // advance gives the time that an ID counts for.
 func (f *Fold) advance(id tidings.ID) int64 {
-	at := int64(min(id.Ms, math.MaxInt64/2))
+	at := clampMS(id)
 	if f.horizon > 0 {
 		at = min(at, f.horizon)
 	}
@@ -155,18 +160,37 @@ func (f *Fold) advance(id tidings.ID) int64 {
 	return at
 }
 
-func (f *Fold) admit(id string) *live {
-	j := &live{}
-	j.place = f.order.PushBack(j)
-	f.jobs[id] = j
-	if len(f.jobs) > f.limits.Jobs {
-		oldest := f.order.Front().Value.(*live)
-		if !oldest.Job.Status.Ended() {
+// admit makes room for a new job. Those that have ended go first, since nothing
+// may ever follow in them; one that goes on and is silent is what people look for.
+func (f *Fold) admit(id string, at int64) *live {
+	if len(f.jobs) >= f.limits.Jobs {
+		oldest := f.over.Front()
+		if oldest == nil {
+			oldest = f.order.Front()
 			f.lost++
 		}
-		f.drop(oldest)
+		f.drop(oldest.Value.(*live))
 	}
+	j := &live{First: at}
+	f.place(j)
+	f.jobs[id] = j
 	return j
+}
+
+// place puts the job at the end of the list where it belongs.
+func (f *Fold) place(j *live) {
+	in := f.order
+	if j.Job.Status.Ended() {
+		in = f.over
+	}
+	if j.in == in {
+		in.MoveToBack(j.at)
+		return
+	}
+	if j.in != nil {
+		j.in.Remove(j.at)
+	}
+	j.in, j.at = in, in.PushBack(j)
 }
 
 // settle keeps the job, as the one that was heard of last, unless its log has
@@ -176,12 +200,18 @@ func (f *Fold) settle(j *live) {
 		f.drop(j)
 		return
 	}
-	f.order.MoveToBack(j.place)
+	f.place(j)
 }
+
+// clampMS is the time of an ID, before the year 10000: what comes later is no
+// time, and JSON can't tell it.
+func clampMS(id tidings.ID) int64 { return int64(min(id.Ms, maxMS)) }
+
+const maxMS = 253_402_300_799_999
 
 func (f *Fold) drop(j *live) {
 	f.status(j, -1)
-	f.order.Remove(j.place)
+	j.in.Remove(j.at)
 	delete(f.jobs, j.Job.ID)
 }
 
@@ -207,5 +237,5 @@ func (f *Fold) silence(j *live, at int64) {
 		return
 	}
 	run, _ := j.waitsFor()
-	f.stepOf(j, run).Silence.add(at, at-int64(min(j.Job.LastID.Ms, math.MaxInt64/2)))
+	f.stepOf(j, run).Silence.add(at, at-j.Heard)
 }

@@ -35,29 +35,34 @@ type openRun struct {
 	Parent string     `json:"parent,omitempty"`
 	Call   string     `json:"call,omitempty"`
 	Event  tidings.ID `json:"event"`
+	At     int64      `json:"at,omitempty"`   // ms by the store's clock
+	Left   bool       `json:"left,omitempty"` // the run that held it has ended
 }
 
 func (r *openRun) public() *Run {
-	return &Run{Kind: r.Kind, Name: r.Name, RunID: r.ID, CallID: r.Call, Event: r.Event, Since: timeOf(r.Event)}
+	return &Run{Kind: r.Kind, Name: r.Name, RunID: r.ID, CallID: r.Call, Event: r.Event, Since: time.UnixMilli(r.At).UTC()}
 }
 
-// maxOpenRuns of one job are followed; what begins above it is not looked at.
+// maxOpenRuns of one job are followed.
 const maxOpenRuns = 64
 
 // live is a job that goes on, or has ended without a terminal event.
 type live struct {
-	Job     tidings.Job         `json:"job"` // without what may be large
+	Job     tidings.Job         `json:"job"`             // without what may be large
+	First   int64               `json:"first,omitempty"` // when its first event came, ms by the store's clock
+	Heard   int64               `json:"heard,omitempty"` // and its last
 	Started int64               `json:"started,omitempty"`
 	Runs    map[string]*openRun `json:"runs,omitempty"` // by runKey
 	// Causes are the error groups of runs that failed, for errors that refer to
 	// them.
 	Causes map[string]string  `json:"causes,omitempty"`
-	Failed string             `json:"failed,omitempty"` // key of the tool call whose failure was told by an error event
-	Ended  *outcome           `json:"ended,omitempty"`  // what was counted
-	Cost   map[string]float64 `json:"cost,omitempty"`   // of its model calls, by currency
+	Told   []toldCall         `json:"told,omitempty"`  // tool calls that failed, the last ones
+	Ended  *outcome           `json:"ended,omitempty"` // what was counted
+	Cost   map[string]float64 `json:"cost,omitempty"`  // of its model calls, by currency
 
-	place  *list.Element // in Fold.order
-	waits  *openRun      // what waitsFor found, as long as sure
+	in     *list.List // Fold.order or Fold.over
+	at     *list.Element
+	waits  *openRun // what waitsFor found, as long as sure
 	others int
 	sure   bool
 }
@@ -68,11 +73,43 @@ type outcome struct {
 	Status   tidings.Status `json:"status"`
 	At       int64          `json:"at"`
 	Duration int64          `json:"duration"`
+	Scopes   []Scope        `json:"scopes"` // in which it was counted
+}
+
+// toldCall is a tool call whose failure was told by an event of one type:
+// some publishers tell of it by the other as well.
+type toldCall struct {
+	Key   string `json:"key"` // runKey
+	Type  string `json:"type"`
+	Group string `json:"group,omitempty"` // of errors
+}
+
+// maxTold of them are known of a job: about as many as are tried at once.
+const maxTold = 16
+
+// alsoTold takes out the record of a failure that the other type of event told.
+func (j *live) alsoTold(key, eventType string) (toldCall, bool) {
+	i := slices.IndexFunc(j.Told, func(c toldCall) bool { return c.Key == key })
+	if i < 0 {
+		return toldCall{}, false
+	}
+	told := j.Told[i]
+	j.Told = slices.Delete(j.Told, i, i+1)
+	return told, told.Type != eventType
+}
+
+func (j *live) tell(call toldCall) {
+	if len(j.Told) >= maxTold {
+		j.Told = slices.Delete(j.Told, 0, 1)
+	}
+	j.Told = append(j.Told, call)
 }
 
 // waitsFor is the innermost open run: of those that hold no other, a call
 // before a phase, and the one that began first, since it is the one that takes
-// long. others is how many there are besides.
+// long. Of phases without a run ID the last is meant: their publishers tell of the
+// next one and not of the end. What a run has left open within it when it ended comes
+// last: its end may have been lost. others is how many there are besides.
 func (j *live) waitsFor() (run *openRun, others int) {
 	if !j.sure {
 		j.waits, j.others = j.innermost()
@@ -100,31 +137,71 @@ func (j *live) innermost() (*openRun, int) {
 	if len(found) == 0 {
 		return nil, 0
 	}
-	first := slices.MinFunc(found, func(a, b *openRun) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), a.Event.Compare(b.Event), cmp.Compare(a.ID+a.Call, b.ID+b.Call))
-	})
-	return first, len(found) - 1
+	first := slices.MinFunc(found, compareRuns)
+	others := 0
+	for _, r := range found {
+		if r != first && rank(r) <= rankPhase {
+			others++
+		}
+	}
+	return first, others
 }
 
-func rank(r *openRun) int {
-	if r.Kind == RunPhase {
-		return 1
+// compareRuns orders runs by how likely it is that they are waited for.
+func compareRuns(a, b *openRun) int {
+	began := a.Event.Compare(b.Event)
+	if rank(a) == rankNameless {
+		began = -began
 	}
-	return 0
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), began, cmp.Compare(a.ID+a.Call, b.ID+b.Call))
+}
+
+const (
+	rankCall = iota
+	rankPhase
+	rankNameless
+	rankLeft
+)
+
+func rank(r *openRun) int {
+	switch {
+	case r.Left:
+		return rankLeft
+	case r.Kind != RunPhase:
+		return rankCall
+	case r.ID == "":
+		return rankNameless
+	}
+	return rankPhase
 }
 
 // begin notes the run that an event begins, or gives nil.
-func (j *live) begin(e *tidings.Event, f *Facts) *openRun {
+func (j *live) begin(e *tidings.Event, f *Facts, at int64) *openRun {
 	r := beginning(e, f)
-	if r == nil || len(j.Runs) >= maxOpenRuns {
+	if r == nil {
 		return nil
 	}
+	r.At = at
 	if j.Runs == nil {
 		j.Runs = map[string]*openRun{}
 	}
-	j.Runs[runKey(r.Kind, f)] = r
+	key := runKey(r.Kind, f)
+	if _, again := j.Runs[key]; !again && len(j.Runs) >= maxOpenRuns {
+		j.forgetRun()
+	}
+	j.Runs[key] = r
+	j.alsoTold(key, "") // of a call before, with the same ID
 	j.sure = false
 	return r
+}
+
+// forgetRun makes room: what is waited for least likely, and began first, has most
+// likely ended without a word.
+func (j *live) forgetRun() {
+	delete(j.Runs, slices.MinFunc(sortedKeys(j.Runs), func(a, b string) int {
+		x, y := j.Runs[a], j.Runs[b]
+		return cmp.Or(cmp.Compare(rank(y), rank(x)), x.Event.Compare(y.Event))
+	}))
 }
 
 func beginning(e *tidings.Event, f *Facts) *openRun {
@@ -153,8 +230,24 @@ func (j *live) end(e *tidings.Event, f *Facts) (kind string, run *openRun) {
 	key := runKey(kind, f)
 	run = j.Runs[key]
 	delete(j.Runs, key)
+	if run != nil {
+		j.leave(run.ID)
+	}
 	j.sure = false
 	return kind, run
+}
+
+// leave marks what is still open within a run that has ended.
+func (j *live) leave(id string) {
+	if id == "" {
+		return
+	}
+	for _, r := range j.Runs {
+		if r.Parent == id && !r.Left {
+			r.Left = true
+			j.leave(r.ID)
+		}
+	}
 }
 
 func ending(e *tidings.Event, f *Facts) string {
@@ -245,4 +338,5 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-func timeOf(id tidings.ID) time.Time { return time.UnixMilli(int64(id.Ms)).UTC() }
+// heard is when the job gave its last sign.
+func (j *live) heard() time.Time { return time.UnixMilli(j.Heard).UTC() }

@@ -76,7 +76,7 @@ func (m *Monitor) jobCounts(f *Fold, now time.Time) JobCounts {
 		Cancelling: c[tidings.StatusCancelling], Forgotten: f.lost}
 	for e := f.order.Front(); e != nil; e = e.Next() {
 		j := e.Value.(*live)
-		silent := now.Sub(timeOf(j.Job.LastID))
+		silent := now.Sub(j.heard())
 		switch j.Job.Status {
 		case tidings.StatusQueued:
 			out.OldestQueuedMS = max(out.OldestQueuedMS, silent.Milliseconds())
@@ -84,7 +84,7 @@ func (m *Monitor) jobCounts(f *Fold, now time.Time) JobCounts {
 			if silent < silentFor {
 				continue
 			}
-			if m.stalled(&j.Job, now) {
+			if m.stalled(j, now) {
 				out.Stalled++
 			}
 			if silent > overdueLeast && f.overdue(j, silent) {

@@ -10,9 +10,34 @@ import (
 )
 
 // Window gives the measures of a scope from from to to, made of the minutes that
-// overlap it, or of half hours if it begins over three hours ago.
+// overlap it, or of half hours if it begins over three hours ago. From and To of
+// it say what it is made of, so that a rate is of the time that was counted.
 func (f *Fold) Window(scope Scope, from, to time.Time) Window {
-	return Window{From: from, To: to, Measures: f.series[scope].window(from.UnixMilli(), to.UnixMilli(), f.now)}
+	step := Fine
+	if !fineHolds(from.UnixMilli(), f.now) {
+		step = Coarse
+	}
+	w := Window{From: time.UnixMilli(floor(from.UnixMilli(), step)).UTC(), To: to}
+	if over := to.UnixMilli() % step.Milliseconds(); over > 0 { // the rest of the last one counts as far as it has come
+		end := to.Add(step - time.Duration(over)*time.Millisecond)
+		w.To = latest(to, earliest(end, f.Now()))
+	}
+	w.Measures = f.series[scope].window(from.UnixMilli(), to.UnixMilli(), f.now)
+	return w
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // Total gives the measures of a scope since the monitor began.
@@ -114,7 +139,7 @@ func (f *Fold) LiveJob(id string) (*LiveJob, bool) {
 }
 
 func (j *live) public() *LiveJob {
-	out := &LiveJob{Job: j.Job, SilentSince: timeOf(j.Job.LastID)}
+	out := &LiveJob{Job: j.Job, SilentSince: j.heard()}
 	run, others := j.waits, j.others
 	if !j.sure { // and it must not become so here: readers change nothing
 		run, others = j.innermost()

@@ -16,6 +16,7 @@ const (
 // series are the measures of one scope. Minutes in which nothing happened have
 // no bucket.
 type series struct {
+	scope  Scope
 	Total  Measures `json:"total"` // since the monitor began
 	Fine   []bucket `json:"fine,omitempty"`
 	Coarse []bucket `json:"coarse,omitempty"`

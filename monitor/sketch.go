@@ -16,8 +16,8 @@ type Sketch struct {
 	Counts []uint32 `json:"n,omitempty"` // of the bin at the same place
 }
 
-// Values of 1 or less share bin 0, and those over 30 years in milliseconds the
-// last one.
+// Values under 1 share bin 0, and those over 30 years in milliseconds the last
+// one.
 const (
 	accuracy = 0.01
 	maxBin   = 1400
@@ -29,10 +29,10 @@ var (
 )
 
 func binOf(v float64) int16 {
-	if !(v > 1) {
+	if !(v >= 1) {
 		return 0
 	}
-	return int16(min(math.Ceil(math.Log(v)/logGamma), maxBin))
+	return int16(min(max(math.Ceil(math.Log(v)/logGamma), 1), maxBin))
 }
 
 func valueOf(bin int16) float64 {

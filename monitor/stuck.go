@@ -57,21 +57,31 @@ type StuckQuery struct {
 
 // Stuck explains the jobs that go on: those that give no sign of life first,
 // then the overdue, then those that were silent for longest.
-func (m *Monitor) Stuck(q StuckQuery) []Stuck {
+func (m *Monitor) Stuck(q StuckQuery) (rows []Stuck) {
+	m.View(func(f *Fold) { rows = m.stuck(f, q, time.Now()) })
+	return rows
+}
+
+// Stuck explains by the fold alone, at any time, as for changes that were
+// recorded: leases are not known to it, so a job is stalled once it is silent for
+// five minutes.
+func (f *Fold) Stuck(q StuckQuery, now time.Time) []Stuck {
+	m := &Monitor{opts: Options{}.withDefaults()}
+	return m.stuck(f, q, now)
+}
+
+func (m *Monitor) stuck(f *Fold, q StuckQuery, now time.Time) []Stuck {
 	orDefault(&q.Limit, 100)
-	now := time.Now()
 	rows := []Stuck{}
-	m.View(func(f *Fold) {
-		if q.JobID != "" {
-			if j, ok := f.jobs[q.JobID]; ok {
-				rows = m.explain(rows, f, j, &q, now)
-			}
-			return
+	if q.JobID != "" {
+		if j, ok := f.jobs[q.JobID]; ok {
+			rows = m.explain(rows, f, j, &q, now)
 		}
+	} else {
 		for e := f.order.Front(); e != nil; e = e.Next() {
 			rows = m.explain(rows, f, e.Value.(*live), &q, now)
 		}
-	})
+	}
 	slices.SortStableFunc(rows, func(a, b Stuck) int {
 		return cmp.Or(cmp.Compare(b.urgency(), a.urgency()), cmp.Compare(b.SilentMS, a.SilentMS), cmp.Compare(a.JobID, b.JobID))
 	})
@@ -97,11 +107,11 @@ func (m *Monitor) explain(rows []Stuck, f *Fold, j *live, q *StuckQuery, now tim
 	if job.Status.Ended() || q.Name != "" && q.Name != job.Name || q.May != nil && !q.May(job.ID) {
 		return rows
 	}
-	last := timeOf(job.LastID)
+	last := j.heard()
 	s := Stuck{
 		JobID: job.ID, Name: job.Name, Status: job.Status, Phase: job.Phase, Since: job.CreatedAt,
 		SilentMS: max(now.Sub(last).Milliseconds(), 0), Last: LastEvent{job.LastID, job.LastType, last},
-		LeaseUntil: m.beats.lease(job.ID), Stalled: m.stalled(job, now),
+		LeaseUntil: m.beats.lease(job.ID), Stalled: m.stalled(j, now),
 	}
 	if job.Task != nil {
 		s.Worker = job.Task.Worker

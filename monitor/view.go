@@ -1,10 +1,6 @@
 package monitor
 
-import (
-	"time"
-
-	"tidings"
-)
+import "time"
 
 // View lets fn read the fold, which does not change meanwhile. fn must be quick,
 // and must not keep the fold or call the Monitor.
@@ -15,8 +11,9 @@ func (m *Monitor) View(fn func(f *Fold)) {
 }
 
 // stalled reports whether a job gives no sign of life.
-func (m *Monitor) stalled(job *tidings.Job, now time.Time) bool {
-	copied := *job
-	copied.LeaseUntil = m.beats.lease(job.ID)
-	return copied.Stalled(now, m.opts.SilentAfter) && now.Sub(timeOf(job.LastID)) >= silentFor
+func (m *Monitor) stalled(j *live, now time.Time) bool {
+	job := j.Job
+	job.LeaseUntil = m.beats.lease(job.ID)
+	job.LastID.Ms = uint64(j.Heard) // IDs of foreign publishers may say anything
+	return job.Stalled(now, m.opts.SilentAfter) && now.Sub(j.heard()) >= silentFor
 }

@@ -118,9 +118,17 @@ func checkFolder(on vfs.FS, dir string) error {
 	return nil
 }
 
+// monitorFolder is where a server keeps its monitor's state, within the data
+// folder: who deletes the database alone may go on with a new one.
+const monitorFolder = "monitor"
+
 // harmless reports whether a file may lie in a folder where a store is made:
-// what a creation that was cut short leaves, and what a fresh disk holds.
+// what a creation that was cut short leaves, what a fresh disk holds, and the
+// monitor's folder.
 func harmless(name string) bool {
+	if name == monitorFolder {
+		return true
+	}
 	for _, prefix := range []string{"LOCK", "MANIFEST-", "OPTIONS-", "marker.", "temporary.", ".", "lost+found"} {
 		if strings.HasPrefix(name, prefix) {
 			return true

@@ -30,6 +30,25 @@ func refused(t *testing.T, dir string, o *Options, words ...string) {
 	}
 }
 
+// Who deletes the database and leaves the folder of the monitor in it gets a new one.
+func TestOpenBesideTheMonitor(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "monitor"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "monitor", "checkpoint"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(dir, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestOpenRefusesFolderInUse(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, quiet())

@@ -51,7 +51,7 @@ func (h *Handler) ModelWith(ctx context.Context, info RunInfo, model, messageID 
 	}
 	defer h.guard("Model")
 	input := h.field(TypeThought, "input", info.Input)
-	call := &ModelRun{model: model}
+	call := &ModelRun{model: shortName(model)}
 	h.begin(&call.run, ctx, &info, "llm", true)
 	call.messageID = cmp.Or(messageID, call.run.id)
 	inner, m = call.run.within(ctx), call
@@ -86,10 +86,19 @@ func (m *ModelRun) Delta(channel, text string) {
 	if channel == "" {
 		channel = ChannelText
 	}
-	if m.gather(channel, text) && !m.run.hidden {
-		m.run.h.q.putDelta(m, channel, text)
+	if !m.gather(channel, text) || m.run.hidden {
+		return
 	}
+	for len(text) > maxDelta { // as an answer that comes in one piece
+		piece := cmp.Or(cutText(text, maxDelta), text[:maxDelta])
+		m.run.h.q.putDelta(m, channel, piece)
+		text = text[len(piece):]
+	}
+	m.run.h.q.putDelta(m, channel, text)
 }
+
+// maxDelta bounds the text of one delta, as servers bound events.
+const maxDelta = maxBatchBytes / 4
 
 // gather notes what End will tell of the stream, and reports whether the call
 // has not ended.
@@ -156,7 +165,7 @@ func (m *ModelRun) ToolCall(callID, tool string, input any) {
 	}
 	h := m.run.h
 	defer h.guard("ToolCall")
-	o := newObject(128).text("call_id", callID).str("tool", tool)
+	o := newObject(128).text("call_id", shortName(callID)).str("tool", shortName(tool))
 	if input != nil {
 		o = o.raw("input", encodeValue(input))
 	}

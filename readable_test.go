@@ -2,6 +2,7 @@ package tidings_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"math"
@@ -162,5 +163,44 @@ func TestWithNothingToAppendToTheAgentRunsUnobserved(t *testing.T) {
 	}
 	if errors.Is(err, context.Canceled) {
 		t.Error("nobody was cancelled")
+	}
+}
+
+// TestNothingIsTooLargeForAnEvent: an answer in one piece becomes several deltas,
+// and names that a model made up are cut.
+func TestNothingIsTooLargeForAnEvent(t *testing.T) {
+	store := memlog.New()
+	job := tidings.Start(t.Context(), "job", store, nil)
+	huge := strings.Repeat("\xff", 100<<10) + strings.Repeat("naïve 🙂 ", 100<<10)
+	m := job.Model(t.Context(), huge)
+	m.Delta("", huge)
+	m.ToolCall(huge, huge, nil)
+	m.End("", nil)
+	_, err := job.Tool(t.Context(), huge, huge, nil, func(context.Context) (any, error) { return nil, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, run := job.Phase(t.Context(), huge)
+	run.End(nil)
+	job.End(nil, nil)
+	if err := job.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	text := ""
+	for _, e := range store.Events("job") {
+		if len(e.Data) > 512<<10 {
+			t.Errorf("%s of %d bytes", e.Type, len(e.Data))
+		}
+		var d struct{ Status, Delta string }
+		if err := json.Unmarshal(e.Data, &d); err != nil {
+			t.Fatal(err)
+		}
+		text += d.Delta
+	}
+	if text != strings.ToValidUTF8(strings.ReplaceAll(huge, "\xff", "\uFFFD"), "") {
+		t.Errorf("the deltas add up to %d bytes of %d", len(text), len(huge))
+	}
+	if s := job.Stats(); s.Dropped > 0 {
+		t.Errorf("dropped %d", s.Dropped)
 	}
 }

@@ -124,6 +124,7 @@ func (r *Run) ID() string {
 // begin enters the new run r into the tree and says whether it is "started" or
 // "resumed".
 func (h *Handler) begin(r *Run, ctx context.Context, info *RunInfo, kind string, leaf bool) string {
+	info.Name = shortName(info.Name)
 	*r = Run{h: h, id: info.ID, name: info.Name, hidden: info.Hidden, leaf: leaf, parent: info.Parent, began: time.Now()}
 	if r.id == "" {
 		r.id = newRunID(r.began)
@@ -133,6 +134,16 @@ func (h *Handler) begin(r *Run, ctx context.Context, info *RunInfo, kind string,
 	}
 	r.tree = r.appendTree(make([]byte, 0, len(info.Name)+160), info, cmp.Or(info.Kind, kind))
 	return h.open(r)
+}
+
+// maxName bounds names and call IDs, some of which are the model's own invention.
+const maxName = 1 << 10
+
+func shortName(s string) string {
+	if len(s) <= maxName {
+		return s
+	}
+	return cutText(s, maxName)
 }
 
 // visible is the run itself or the nearest one around it that is not hidden,

@@ -60,9 +60,9 @@ func (h *Handler) ToolWith(ctx context.Context, info RunInfo, tool, callID strin
 	if info.Name == "" {
 		info.Name = tool
 	}
-	call := &ToolRun{tool: tool}
+	call := &ToolRun{tool: shortName(tool)}
 	h.begin(&call.run, ctx, &info, "tool", true)
-	call.callID = cmp.Or(callID, call.run.id)
+	call.callID = cmp.Or(shortName(callID), call.run.id)
 	inner, t = call.run.within(ctx), call
 	if !info.Hidden {
 		h.emit(TypeToolCall, input.close(t.object(input)))

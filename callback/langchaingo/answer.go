@@ -66,7 +66,8 @@ func usageOf(info map[string]any) tidings.Usage {
 		ReasoningTokens:   count(info, "CompletionReasoningTokens", "ReasoningTokens", "ThinkingTokens"),
 	}
 	if _, anthropic := info["CacheReadInputTokens"]; anthropic { // it counts them apart
-		u.InputTokens += u.CachedInputTokens + count(info, "CacheCreationInputTokens")
+		u.CacheWriteTokens = count(info, "CacheCreationInputTokens")
+		u.InputTokens += u.CachedInputTokens + u.CacheWriteTokens
 	}
 	if usage, ok := info["usage"]; ok && u == (tidings.Usage{}) { // Mistral
 		return usageFromJSON(usage)

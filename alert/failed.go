@@ -29,7 +29,7 @@ var jobFailed = &detector{
 		case c.Ended && c.Job.Status == tidings.StatusFailed:
 			t.raise(r, c.Job.ID, found{Labels: jobLabels(c.Job), Job: c.Job.ID, Event: c.Event.ID, At: c.At, Until: c.At.Add(r.duration("hold")),
 				Summary: "job " + c.Job.ID + named(c.Job.Name) + " failed" + because(c.Job.Error)})
-		case c.Ended && c.Job.Status == tidings.StatusCompleted:
+		case c.Ended && c.Job.Status == tidings.StatusCompleted && c.Job.Name != "": // jobs without a name have nothing to do with each other
 			for key, f := range t.Found[r.Name] {
 				if f.Labels["name"] == c.Job.Name {
 					t.clear(r, key)

@@ -239,6 +239,8 @@ func (s *state) firing() []*instance {
 			}
 		}
 	}
-	slices.SortFunc(all, func(a, b *instance) int { return cmp.Or(a.FiredAt.Compare(*b.FiredAt), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(all, func(a, b *instance) int {
+		return cmp.Or(a.FiredAt.Compare(*b.FiredAt), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Key, b.Key))
+	})
 	return all
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"tidings"
+	"tidings/alert"
 	"tidings/celery"
 	"tidings/httpapi"
 	"tidings/hub"
@@ -38,6 +39,8 @@ type App struct {
 	celery  *celery.Bridge   // nil: none
 	runner  *runner.Queue    // nil: none
 	queues  map[string]tidings.TaskQueue
+	state   monitor.State
+	alerts  *alert.Engine // nil: none
 	monitor *monitor.Monitor
 	api     *httpapi.Server
 	http    *http.Server
@@ -76,7 +79,7 @@ func Start(ctx context.Context, c Config) (*App, error) {
 	if a.bridge, err = startBridge(ctx, &c, a.store, log); err != nil {
 		return nil, errors.Join(err, listener.Close(), a.store.Close())
 	}
-	if err := errors.Join(a.startQueues(ctx), a.startMonitor(ctx)); err != nil {
+	if err := errors.Join(a.startQueues(ctx), a.startAlerts(ctx), a.startMonitor(ctx)); err != nil {
 		return nil, errors.Join(err, listener.Close(), a.closeStore())
 	}
 	if err := a.build(); err != nil {
@@ -125,7 +128,7 @@ func (a *App) build() error {
 		Heartbeat: c.Heartbeat, SilentAfter: max(c.SilentAfter, 0), Logger: a.log,
 	})
 	a.api = httpapi.New(a.store, &httpapi.Options{
-		Auth: auth, Hub: viewers, Monitor: a.monitor, Queues: a.queues, Limits: c.Limits,
+		Auth: auth, Hub: viewers, Monitor: a.monitor, Alerts: a.alerts, Queues: a.queues, Limits: c.Limits,
 		AllowedOrigins: c.AllowedOrigins, AllowedHosts: c.AllowedHosts,
 		Logger: a.log, SilentAfter: c.SilentAfter, Heartbeat: c.Heartbeat, Retry: c.Retry, Version: c.Version,
 		Panel: !c.NoPanel, ReadOnly: c.ReadOnly,
@@ -243,6 +246,9 @@ func (a *App) closeStore() error {
 	var err error
 	if a.monitor != nil {
 		a.monitor.Stop()
+	}
+	if a.alerts != nil {
+		a.alerts.Stop()
 	}
 	err = errors.Join(err, a.closeQueues())
 	if a.bridge != nil {

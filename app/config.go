@@ -85,6 +85,14 @@ type Config struct {
 	// ShutdownTimeout bounds Stop; 15 s.
 	ShutdownTimeout time.Duration
 
+	// RulesFile says what alerts there are besides the built-in ones, and who is
+	// told: see docs/alerts.md; none. It is read again when it changes.
+	RulesFile string
+	// NoAlerts leaves the alerts out.
+	NoAlerts bool
+	// PublicURL is where people reach the server, as links in notices say; [App.URL].
+	PublicURL string
+
 	// LogLevel is debug, info, warn or error; info. LogFormat is text or json;
 	// text. LogOutput takes the log; standard error.
 	LogLevel, LogFormat string

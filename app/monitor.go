@@ -15,13 +15,23 @@ func (a *App) startMonitor(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.monitor, err = monitor.Start(ctx, a.store, &monitor.Options{State: state, SilentAfter: a.config.SilentAfter, Logger: a.log})
+	a.monitor, err = monitor.Start(ctx, a.store, &monitor.Options{State: state, Observer: a.observer(), SilentAfter: a.config.SilentAfter, Logger: a.log})
 	return err
 }
 
-func (a *App) monitorState() (monitor.State, error) {
-	if redis, ok := a.store.(*redislog.Store); ok {
-		return redis.Documents("monitor"), nil
+// monitorState is where the monitor and the alerts keep theirs.
+func (a *App) monitorState() (state monitor.State, err error) {
+	if a.state != nil {
+		return a.state, nil
 	}
-	return monitor.OpenFolder(filepath.Join(a.config.DataDir, "monitor"))
+	if redis, ok := a.store.(*redislog.Store); ok {
+		a.state = redis.Documents("monitor")
+		return a.state, nil
+	}
+	folder, err := monitor.OpenFolder(filepath.Join(a.config.DataDir, "monitor"))
+	if err != nil {
+		return nil, err
+	}
+	a.state = folder
+	return folder, nil
 }

@@ -1,0 +1,169 @@
+package app_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tidings/app"
+	"tidings/internal/redistest"
+)
+
+// inbox is a receiver of webhooks.
+type inbox struct {
+	*httptest.Server
+
+	mu      sync.Mutex
+	down    bool
+	ids     []string // of every attempt that it took
+	notices []string // "status alertname …", without those that came twice
+}
+
+func newInbox(t testing.TB) *inbox {
+	in := &inbox{}
+	in.Server = httptest.NewServer(http.HandlerFunc(in.serve))
+	t.Cleanup(in.Close)
+	return in
+}
+
+func (in *inbox) serve(w http.ResponseWriter, r *http.Request) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.down {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	var body struct {
+		Status string
+		Alerts []struct{ Labels, Annotations map[string]string }
+	}
+	raw, _ := io.ReadAll(r.Body)
+	if err := json.Unmarshal(raw, &body); err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	id := r.Header.Get("Webhook-Id")
+	if !slices.Contains(in.ids, id) {
+		text := body.Status
+		for _, a := range body.Alerts {
+			text += " " + a.Labels["alertname"] + "/" + a.Labels["job_id"]
+		}
+		in.notices = append(in.notices, text)
+	}
+	in.ids = append(in.ids, id)
+}
+
+func (in *inbox) set(down bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.down = down
+}
+
+func (in *inbox) got() []string {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return slices.Clone(in.notices)
+}
+
+// await waits until the inbox has so many notices.
+func (in *inbox) await(t testing.TB, n int) []string {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if len(in.got()) >= n {
+			return in.got()
+		}
+	}
+	t.Fatalf("within a minute came %v, not %d", in.got(), n)
+	return nil
+}
+
+func rulesFile(t testing.TB, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "rules.yaml")
+	writeFile(t, path, text)
+	return path
+}
+
+func writeFile(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const fastRules = `
+builtin: false
+every: 1s
+allow_private: [127.0.0.0/8, "::1/128"]
+rules:
+  - {name: job_failed}
+  - {name: loop, keep_firing_for: 0s}
+receivers:
+  - {name: ops, webhook: {url: %q}}
+route: {group_by: [alertname, job_id], group_wait: 0s, group_interval: 1s}
+`
+
+const loopingJob = `{"event_type":"tool_call","data":{"tool":"search","call_id":"a","input":{"q":1}}}
+{"event_type":"tool_call","data":{"tool":"search","call_id":"b","input":{"q":1}}}
+{"event_type":"tool_call","data":{"tool":"search","call_id":"c","input":{"q":1}}}`
+
+func publish(t testing.TB, a *app.App, job, lines string) {
+	t.Helper()
+	r, _ := http.NewRequestWithContext(t.Context(), "POST", a.URL()+"/v1/jobs/"+job+"/events", strings.NewReader(lines))
+	r.Header.Set("Content-Type", "application/x-ndjson")
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusCreated {
+		t.Fatal(resp.Status)
+	}
+}
+
+// A failed job and one in a loop reach a webhook, on both stores, and a restart
+// tells nothing again.
+func TestAlertsReachAWebhookOnce(t *testing.T) {
+	t.Parallel()
+	for name, config := range map[string]func(t *testing.T) app.Config{
+		"embedded": func(t *testing.T) app.Config { return app.Config{DataDir: t.TempDir()} },
+		"redis":    func(t *testing.T) app.Config { return app.Config{RedisURL: redistest.Server(t).URL()} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in := newInbox(t)
+			c := config(t)
+			c.RulesFile = rulesFile(t, fmt.Sprintf(fastRules, in.URL))
+			a := start(t, c)
+			publish(t, a, "broken", brokenJob)
+			in.await(t, 1)
+			publish(t, a, "looping", loopingJob)
+			if got := in.await(t, 2); got[0] != "firing job_failed/broken" || got[1] != "firing loop/looping" {
+				t.Error(got)
+			}
+			await(t, a.URL()+"/v1/alerts?state=firing&job=looping", `"summary":"job looping called search with the same input 3 times in a row"`)
+			await(t, a.URL()+"/v1/alerts/notifications", `"outbox":[]`)
+			if err := a.Stop(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			a = start(t, c)
+			await(t, a.URL()+"/v1/alerts", `"firing":2`)
+			publish(t, a, "looping", `{"event_type":"done","data":{}}`)
+			if got := in.await(t, 3); got[2] != "resolved loop/looping" || len(got) != 3 {
+				t.Error(got)
+			}
+			await(t, a.URL()+"/v1/alerts/history", `"state":"resolved"`)
+			await(t, a.URL()+"/metrics", `tidings_alerts{rule="job_failed",severity="warning",state="firing"} 1`)
+		})
+	}
+}

@@ -128,7 +128,7 @@ thought started llm llm
 	}
 	expect(t, done(), `
 thought started llm anthropic model=anthropic
-thought completed llm anthropic model=anthropic content="sunny" usage={"input_tokens":9,"output_tokens":2,"cached_input_tokens":3}
+thought completed llm anthropic model=anthropic content="sunny" usage={"input_tokens":9,"output_tokens":2,"cached_input_tokens":3,"cache_write_tokens":1}
 `)
 }
 

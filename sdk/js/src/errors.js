@@ -72,7 +72,7 @@ export function isOrWraps(err, told) {
  * @param {unknown} err
  */
 export function isAborted(err) {
-  return chain(err).some((e) => aborted.has(nameOf(e)) || (e instanceof Error && e.message === "Abort"));
+  return chain(err).some((e) => aborted.has(nameOf(e)) || looked(() => e instanceof Error && e.message === "Abort"));
 }
 
 /**
@@ -81,7 +81,7 @@ export function isAborted(err) {
  * @returns {CancelRequestedError | undefined}
  */
 export function cancelRequest(err) {
-  return /** @type {CancelRequestedError | undefined} */ (chain(err).find((e) => e instanceof CancelRequestedError));
+  return /** @type {CancelRequestedError | undefined} */ (chain(err).find((e) => looked(() => e instanceof CancelRequestedError)));
 }
 
 /**
@@ -96,6 +96,18 @@ export function errorKind(err) {
   if (isAborted(err)) return "aborted";
   if (chain(err).some((e) => nameOf(e) === "TimeoutError")) return "timeout";
   return name === "Error" ? "" : name;
+}
+
+/**
+ * What a look at an error gives; false if it does not like to be looked at.
+ * @param {() => boolean} look
+ */
+function looked(look) {
+  try {
+    return look();
+  } catch {
+    return false;
+  }
 }
 
 /** @param {unknown} e */

@@ -25,7 +25,7 @@ import { Tree } from "./tree.js";
  * @property {boolean} [automatic]  end the job when its root run has ended; false, but in callback handlers of frameworks
  * @property {number} [graceMs]  how long an automatic end waits for another root run; 0
  * @property {number} [streamWaitMs]  how long it waits for runs and streams that are open when the root has ended; 10,000
- * @property {number} [maxFieldBytes]  from which an input, output, content or other value is cut; 65,536; negative: never
+ * @property {number} [maxFieldBytes]  from which an input, output, content or other value is cut; 65,536; 0: never
  * @property {(eventType: string, field: string, value: any) => unknown} [redact]  sees every value before it is cut and gives what to publish in its place
  * @property {AbortSignal} [signal]  when it ends, the handler's own does
  * @property {string} [producerId]  the writer's name within the job; "callback"
@@ -102,13 +102,14 @@ export class Handler {
     this.options = {
       automatic: options.automatic ?? false,
       graceMs: options.graceMs || 0,
-      streamWaitMs: options.streamWaitMs || 10_000,
-      maxFieldBytes: options.maxFieldBytes || 64 << 10,
+      streamWaitMs: options.streamWaitMs ?? 10_000,
+      maxFieldBytes: options.maxFieldBytes ?? 64 << 10,
       redact: options.redact,
     };
     this.clock = options.clock ?? realClock;
     this.began = this.now();
     this.listens = false; // somebody asked for the signal
+    this.warned = false; // that something began after the end
     this.tree = new Tree();
     /** @type {any} */
     this.timer = undefined;
@@ -258,11 +259,21 @@ export class Handler {
    * @param {boolean} resumed
    */
   enter(run, resumed) {
+    if (run.isRoot && this.tree.over && !this.warned) this.warnOfReuse();
     const status = this.tree.enter(run);
     if (run.isRoot) this.stopTimer();
     this.watch();
     run.resumed = resumed || status === "resumed";
     return run.resumed ? "resumed" : status;
+  }
+
+  /** Says, once, that something begins after the end. */
+  warnOfReuse() {
+    this.warned = true;
+    this.log.warn(
+      `tidings: job ${this.jobId} has ended, and what begins in it now is not published: each job needs a handler of its own; ` +
+        "if several graphs are one job, set automatic: false and end it yourself",
+    );
   }
 
   /** Takes the ended run out of the tree, and ends the job if that is due.
@@ -550,11 +561,14 @@ export class Handler {
 
   /**
    * Sends what is queued and releases the handler. What can't be sent in that time
-   * is dropped; false says so. It does not end the job: see end.
+   * is dropped; false says so. It does not end the job, unless an automatic end only
+   * waits for streams or another root: see end.
    * @param {{timeoutMs?: number}} [options]  10,000
    */
   async close({ timeoutMs = 10_000 } = {}) {
+    const pending = this.timer !== undefined;
     this.stopTimer();
+    if (pending) this.automaticEnd();
     return this.outbox.close(timeoutMs);
   }
 

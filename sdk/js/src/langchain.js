@@ -255,15 +255,23 @@ export class TidingsCallbackHandler {
   handleChainError(err, runId) {
     const run = this.#close(runId)?.to;
     if (!(run instanceof Run)) return;
-    if (isInterrupt(err)) {
-      run.interrupt(interruptValue(err));
-      run.end();
-    } else if (err?.name === "ParentCommand") {
-      this.#handOver(run, err);
-      run.end();
-    } else {
-      run.end(err ?? new Error("the chain has failed"));
-    }
+    if (this.#bubbles(run, err)) run.end();
+    else run.end(err ?? new Error("the chain has failed"));
+  }
+
+  /**
+   * Whether what was thrown is no error, and tells what it is: LangGraph throws its
+   * signals.
+   * @param {Run} run
+   * @param {any} err
+   */
+  #bubbles(run, err) {
+    return this.job.guard("handleChainError", () => {
+      if (isInterrupt(err)) run.interrupt(interruptValue(err));
+      else if (err?.name === "ParentCommand") this.#handOver(run, err);
+      else return false;
+      return true;
+    });
   }
 
   /**
@@ -273,12 +281,10 @@ export class TidingsCallbackHandler {
    * @param {any} err
    */
   #handOver(run, err) {
-    this.job.guard("handOver", () => {
-      if (this.#handed.has(err)) return;
-      this.#handed.add(err);
-      const to = targets(err.command?.goto);
-      if (to !== undefined) run.custom("handoff", { to });
-    });
+    if (this.#handed.has(err)) return;
+    this.#handed.add(err);
+    const to = targets(err.command?.goto);
+    if (to !== undefined) run.custom("handoff", { to });
   }
 
   // --- interrupts, by LangGraph's own callbacks ------------------------------
@@ -457,15 +463,8 @@ export class TidingsCallbackHandler {
   handleToolError(err, runId) {
     const t = this.#close(runId)?.to;
     if (!(t instanceof ToolRun)) return;
-    if (isInterrupt(err)) {
-      t.run.interrupt(interruptValue(err));
-      t.end();
-    } else if (err?.name === "ParentCommand") {
-      this.#handOver(t.run, err);
-      t.end();
-    } else {
-      t.end(undefined, err ?? new Error("the tool has failed"));
-    }
+    if (this.#bubbles(t.run, err)) t.end();
+    else t.end(undefined, err ?? new Error("the tool has failed"));
   }
 
   // --- retrievers ------------------------------------------------------------

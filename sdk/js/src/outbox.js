@@ -486,7 +486,7 @@ function judge(err) {
     case "/problems/too-large":
       return "unfit";
   }
-  return "unknown";
+  return err.status === 413 ? "unfit" : "unknown"; // of a proxy
 }
 
 /**

@@ -233,6 +233,7 @@ export class Run {
       try {
         if (status !== "" && !this.hidden) this.h.emitData("phase_update", this.ending(status, error));
       } finally {
+        if (!this.isRoot) this.told = nothing; // it may be remembered for long
         this.h.settle(this);
       }
     });

@@ -3,8 +3,9 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { after, before, describe, test } from "node:test";
+import { END, START, StateGraph } from "@langchain/langgraph";
 import { HTTPPublisher, TidingsCallbackHandler, start } from "../src/index.js";
-import { ScriptedModel, agent } from "./graphs.js";
+import { Notes, ScriptedModel, agent } from "./graphs.js";
 import { TestServer, newJob, quiet, until } from "./server.js";
 
 let server;
@@ -41,6 +42,51 @@ describe("a server that goes away", () => {
         ["job", "LangGraph", "agent", "ScriptedModel", "ScriptedModel", "agent", "tools", "get_weather", "get_weather", "tools", "agent", "ScriptedModel", "ScriptedModel", "agent", "LangGraph", "done"],
       );
       assert.equal(job.status, "completed");
+      assert.deepEqual([handler.stats().dropped, handler.stats().strays], [0, 0]);
+    } finally {
+      await own.close();
+    }
+  });
+
+  test("for ten seconds in the middle of a run: the agent neither fails nor slows, and every event is there once, in order", { timeout: 120_000 }, async () => {
+    const own = await TestServer.start();
+    try {
+      const jobId = newJob("ten-seconds");
+      const publisher = publisherTo(own.url);
+      const handler = new TidingsCallbackHandler(jobId, publisher);
+      let back;
+      const began = [];
+      const step = async ({ notes }) => {
+        began.push(performance.now());
+        handler.job.custom("step", notes.length);
+        if (notes.length === 5) {
+          await own.kill();
+          back = new Promise((resolve) => setTimeout(resolve, 10_000)).then(() => own.start());
+        }
+        await new Promise((resolve) => setTimeout(resolve, 200)); // the agent's work
+        return { notes: [notes.length] };
+      };
+      const steps = 60;
+      const graph = new StateGraph(Notes)
+        .addNode("step", step)
+        .addEdge(START, "step")
+        .addConditionalEdges("step", ({ notes }) => (notes.length < steps ? "step" : END))
+        .compile();
+      const output = await graph.invoke({ notes: [] }, { callbacks: [handler], recursionLimit: steps + 5 });
+      assert.equal(output.notes.length, steps);
+      const slowest = Math.max(...began.slice(1).map((at, i) => at - began[i]));
+      assert.ok(slowest < 5000, `far above noise, far below what a hanging server would cost: ${slowest} ms`);
+      await back;
+      assert.equal(await handler.flush({ timeoutMs: 60_000 }), true);
+      const { events } = await own.log(jobId);
+      const want = ["job started", "LangGraph started"];
+      for (let i = 0; i < steps; i++) want.push("step started", `step ${i}`, "step completed");
+      want.push("LangGraph completed", "done completed");
+      assert.deepEqual(
+        events.map(({ event_type: type, data: d }) => `${d.phase ?? d.name ?? type} ${d.status ?? d.value}`),
+        want,
+      );
+      assert.ok(handler.stats().retried > 0);
       assert.deepEqual([handler.stats().dropped, handler.stats().strays], [0, 0]);
     } finally {
       await own.close();
@@ -173,6 +219,76 @@ describe("a job", () => {
       job.end();
       assert.equal(job.signal.aborted, false, "the agent does not notice");
       assert.equal(await job.close(), false);
+    }
+  });
+
+  test("with a batch that a proxy finds too large goes on with smaller ones", async () => {
+    const asked = [];
+    const proxy = createServer(async (req, res) => {
+      const chunks = [];
+      for await (const chunk of req) chunks.push(chunk);
+      const body = Buffer.concat(chunks).toString();
+      if (!req.url.endsWith("/events")) return res.end("{}");
+      const events = JSON.parse(body);
+      asked.push(events.length);
+      if (body.length > 600) res.writeHead(413, { "Content-Type": "text/html" }).end("<h1>413 Request Entity Too Large</h1>");
+      else res.writeHead(201).end("{}");
+    });
+    await new Promise((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+    try {
+      const job = start(newJob("proxied"), publisherTo(`http://127.0.0.1:${proxy.address().port}`));
+      for (let i = 0; i < 8; i++) job.custom("n", "x".repeat(100));
+      job.custom("huge", "x".repeat(1000));
+      job.end();
+      assert.equal(await job.flush({ timeoutMs: 60_000 }), true);
+      assert.deepEqual([job.stats().sent, job.stats().dropped], [10, 1], String(asked));
+    } finally {
+      proxy.close();
+      proxy.closeAllConnections();
+    }
+  });
+
+  test("that only waits for another root ends when it is closed", async () => {
+    const publisher = publisherTo(server.url);
+    const job = start(newJob("pending"), publisher, { automatic: true, graceMs: 600_000 });
+    job.phase("root").end();
+    assert.equal(await job.close({ timeoutMs: 60_000 }), true);
+    assert.equal((await server.log(job.jobId)).job.status, "completed");
+    const waits = start(newJob("waits"), publisher, { automatic: true });
+    const root = waits.phase("root");
+    root.interrupt("go on?");
+    root.end();
+    assert.equal(await waits.close({ timeoutMs: 60_000 }), true);
+    assert.equal((await server.log(waits.jobId)).job.status, "waiting");
+  });
+
+  test("whose handler is used again after its end says so, once", async () => {
+    const logger = quiet();
+    const handler = new TidingsCallbackHandler(newJob("again"), publisherTo(server.url, { logger }));
+    const graph = agent(new ScriptedModel([{ pieces: ["hi"] }]));
+    for (let i = 0; i < 3; i++) await graph.invoke({ messages: ["hi"] }, { callbacks: [handler] });
+    assert.equal(await handler.flush({ timeoutMs: 60_000 }), true);
+    assert.ok(handler.stats().strays > 0);
+    assert.equal(logger.lines.filter((l) => l.includes("each job needs a handler of its own")).length, 1);
+    await handler.close();
+  });
+
+  test("ends with whatever a node throws", async () => {
+    const publisher = publisherTo(server.url);
+    const refuse = () => {
+      throw new Error("not to be looked at");
+    };
+    const hostile = ["get", "has", "getPrototypeOf"].map((trap) => new Proxy(new Error("x"), { [trap]: refuse }));
+    for (const thrown of [...hostile, new Proxy({}, { get: refuse, has: refuse, getPrototypeOf: refuse, ownKeys: refuse }), "text", 7, undefined, null, Object.create(null), { toString: 1 }]) {
+      const handler = new TidingsCallbackHandler(newJob("thrown"), publisher);
+      handler.handleChainStart({}, {}, "root");
+      handler.handleChainStart({}, {}, "node", "root", ["graph:step:1"]);
+      handler.handleToolStart({ name: "t" }, "{}", "tool", "node");
+      handler.handleToolError(thrown, "tool");
+      handler.handleChainError(thrown, "node");
+      handler.handleChainError(thrown, "root");
+      assert.equal(await handler.flush({ timeoutMs: 60_000 }), true);
+      assert.equal((await server.log(handler.jobId)).job.status, "failed");
     }
   });
 

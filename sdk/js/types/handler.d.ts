@@ -27,7 +27,7 @@ export type HandlerOptions = {
      */
     streamWaitMs?: number;
     /**
-     * from which an input, output, content or other value is cut; 65,536; negative: never
+     * from which an input, output, content or other value is cut; 65,536; 0: never
      */
     maxFieldBytes?: number;
     /**
@@ -94,6 +94,7 @@ export declare class Handler {
     clock: Clock;
     began: number;
     listens: boolean;
+    warned: boolean;
     tree: Tree;
     /** @type {any} */
     timer: any;
@@ -190,6 +191,8 @@ export declare class Handler {
      * @param {boolean} resumed
      */
     enter(run: Run, resumed: boolean): "resumed" | "started";
+    /** Says, once, that something begins after the end. */
+    warnOfReuse(): void;
     /** Takes the ended run out of the tree, and ends the job if that is due.
      * @param {Run} run */
     settle(run: Run): void;
@@ -331,7 +334,8 @@ export declare class Handler {
     }): Promise<boolean>;
     /**
      * Sends what is queued and releases the handler. What can't be sent in that time
-     * is dropped; false says so. It does not end the job: see end.
+     * is dropped; false says so. It does not end the job, unless an automatic end only
+     * waits for streams or another root: see end.
      * @param {{timeoutMs?: number}} [options]  10,000
      */
     close({ timeoutMs }?: {

@@ -140,6 +140,9 @@ func (f *Fold) countRuns(j *live, e *tidings.Event, facts *Facts, at int64, out 
 	case RunTool:
 		f.countTool(j, e, facts, at, name, took, out)
 	case RunModel:
+		if run != nil && run.Vague && facts.Model != "" {
+			name = clip(facts.Model, maxName)
+		}
 		f.countModel(j, facts, at, name, took, out.Failed)
 	}
 }

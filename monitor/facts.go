@@ -71,7 +71,7 @@ func factsOf(e *tidings.Event) Facts {
 	var raw rawFacts
 	_ = json.Unmarshal(e.Data, &raw) // a member of another shape counts as absent
 	f := raw.Facts
-	f.Error = textOf(raw.Error)
+	f.Error = errorText(raw.Error)
 	if e.Type == tidings.TypeError {
 		f.ErrorKind = raw.Kind
 	} else {
@@ -105,6 +105,26 @@ func sane(u *tidings.Usage) {
 }
 
 func present(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }
+
+// errorText is an error's text. Of one that is an object, as many APIs give, it is
+// the member that is for people, or the object as it stands.
+func errorText(raw json.RawMessage) string {
+	if !present(raw) || raw[0] != '{' {
+		return textOf(raw)
+	}
+	var of struct {
+		Message json.RawMessage `json:"message"`
+		Error   json.RawMessage `json:"error"`
+		Detail  json.RawMessage `json:"detail"`
+	}
+	_ = json.Unmarshal(raw, &of)
+	for _, member := range []json.RawMessage{of.Message, of.Error, of.Detail} {
+		if text := errorText(member); text != "" {
+			return text
+		}
+	}
+	return string(raw)
+}
 
 // textOf is a string's content, or another value as it stands.
 func textOf(raw json.RawMessage) string {

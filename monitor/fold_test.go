@@ -138,6 +138,39 @@ func TestErrorThatClimbsCountsOnce(t *testing.T) {
 	}
 }
 
+// Errors that are objects are told apart by what they say.
+func TestErrorsThatAreObjects(t *testing.T) {
+	t.Parallel()
+	for data, want := range map[string]string{
+		`{"error":{"message":"disk full","type":"io"}}`: "disk full", `{"error":{"error":{"message":"too long"}}}`: "too long",
+		`{"error":{"detail":"gone"}}`: "gone", `{"error":{"code":5}}`: `{"code":5}`, `{"error":["a"]}`: `["a"]`, `{"error":{"message":null,"error":""}}`: `{"message":null,"error":""}`,
+	} {
+		f, _ := newTape(t).add("a", "error", data).fold(Limits{})
+		if got := f.Errors()[0].Sample; got != want {
+			t.Errorf("%s reads %q, want %q", data, got, want)
+		}
+	}
+}
+
+// The model that a call began without is the one that its end names.
+func TestModelIsNamedAtTheEnd(t *testing.T) {
+	t.Parallel()
+	f, _ := newTape(t).
+		add("a", "thought", `{"status":"started","run_id":"m","name":"ChatOpenAI"}`).
+		add("a", "thought", `{"status":"completed","run_id":"m","model":"gpt-4o","usage":{"input_tokens":7}}`).
+		add("a", "thought", `{"status":"started","run_id":"n","model":"gpt-4o","name":"ChatOpenAI"}`).
+		add("a", "thought", `{"status":"completed","run_id":"n","model":"gpt-4o-2024-08-06","usage":{"input_tokens":7}}`).fold(Limits{})
+	if m := f.Total(Scope{ByModel, "gpt-4o"}); m.Tokens.InputTokens != 14 || len(f.Scopes(ByModel)) != 1 {
+		t.Errorf("%+v, %v", m, f.Scopes(ByModel))
+	}
+	if u, ok := f.Usual("ChatOpenAI", RunModel, "ChatOpenAI"); ok || u.Duration.Count() > 0 {
+		t.Errorf("what is usual is known by the job's name: %+v", u)
+	}
+	if u, _ := f.Usual("", RunModel, "ChatOpenAI"); u.Duration.Count() != 1 {
+		t.Error("what it waited for is not known by the name that it was waited for under")
+	}
+}
+
 func TestErrorsAreGrouped(t *testing.T) {
 	t.Parallel()
 	r := newTape(t)
@@ -271,9 +304,31 @@ func TestFingerprints(t *testing.T) {
 		{"object at 0x7f3a2b gone", "object at 0xdeadbeef gone"},
 		{"mail to a@b.example failed", "mail to x.y+z@mail.example failed"},
 		{"two\n  lines", "two lines"},
+		{"request req_011CSHoEeqs5C35K2UUqR7Fy failed", "request req_9zzHoEAqs5C35K2UUq77Fy failed"},
+		{"no call call_oIHazX6yQrB8hUwl4cRilFKj", "no call call_8hUwl4cRilFKjoIHazX6yQrB"},
+		{`{"message": "row 5 is locked", "at": "x"}`, `{"message": "row 77 is locked", "at": "yy"}`},
 	} {
 		if a, b := Normalise(same[0]), Normalise(same[1]); a != b {
 			t.Errorf("%q and %q are two: %q, %q", same[0], same[1], a, b)
+		}
+	}
+	for _, other := range [][]string{
+		{"Error code: 429 - slow down", "Error code: 500 - slow down"},
+		{"GET https://a.example: 404 Not Found", "GET https://a.example: 410 Gone"},
+		{"HTTP/1.1 502 from upstream", "HTTP/1.1 401 from upstream"},
+		{"exit code 137", "exit code 139"},
+		{`Error code: 400 - {'error': {'message': 'Rate limit reached', 'type': 'x'}}`, `Error code: 400 - {'error': {'message': 'Context too long', 'type': 'x'}}`},
+	} {
+		if a, b := Normalise(other[0]), Normalise(other[1]); a == b {
+			t.Errorf("%q and %q are one: %q", other[0], other[1], a)
+		}
+	}
+	for message, want := range map[string]string{
+		"tool search_flights failed: no answer from base64encoder":                  "tool search_flights failed: no answer from base<n>encoder",
+		`{'error': {'message': 'Rate limit reached for gpt-4o', 'type': 'tokens'}}`: "{<text>: {message: Rate limit reached for gpt-<n>o, <text>: <text>}}",
+	} {
+		if got := Normalise(message); got != want {
+			t.Errorf("%q becomes %q, want %q", message, got, want)
 		}
 	}
 	base := Fingerprint{"job", "kind", "tool", "message"}

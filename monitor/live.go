@@ -37,6 +37,9 @@ type openRun struct {
 	Event  tidings.ID `json:"event"`
 	At     int64      `json:"at,omitempty"`   // ms by the store's clock
 	Left   bool       `json:"left,omitempty"` // the run that held it has ended
+	// Vague says that the name of a model call is the run's: which model it is may
+	// be told at its end.
+	Vague bool `json:"vague,omitempty"`
 }
 
 func (r *openRun) public() *Run {
@@ -210,7 +213,7 @@ func beginning(e *tidings.Event, f *Facts) *openRun {
 	case e.Type == tidings.TypeToolCall:
 		r.Kind, r.Name, r.Call = RunTool, f.Tool, clip(f.CallID, 128)
 	case e.Type == tidings.TypeThought && f.Status == "started":
-		r.Kind, r.Name = RunModel, cmp.Or(f.Model, f.Name)
+		r.Kind, r.Name, r.Vague = RunModel, cmp.Or(f.Model, f.Name), f.Model == ""
 	case e.Type == tidings.TypePhaseUpdate && (f.Status == "started" || f.Status == "resumed") && f.Phase != "job":
 		r.Kind, r.Name = RunPhase, cmp.Or(f.Name, f.Phase)
 	default:

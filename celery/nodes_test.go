@@ -3,6 +3,7 @@ package celery
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -53,7 +54,19 @@ for i in range(%d, %d):
 		same(t, story(t, store, id), strings.Split(strings.Join(want, "\n"), "\n")...)
 		id = fmt.Sprint("progress-", i)
 		awaitStatus(t, store, id, tidings.StatusCompleted)
-		same(t, story(t, store, id), "task_queued 1 received", "task_started 1", "task_progress 1", "task_progress 1", "task_completed 1")
+		// On a machine so busy that the node with the lease is late, the progress
+		// that it alone writes may come after the end.
+		var progress int
+		steps := slices.DeleteFunc(story(t, store, id), func(line string) bool {
+			if line == "task_progress 1" {
+				progress++
+			}
+			return line == "task_progress 1"
+		})
+		same(t, steps, "task_queued 1 received", "task_started 1", "task_completed 1")
+		if progress != 2 {
+			t.Errorf("%d times progress, want 2", progress)
+		}
 	}
 	one, two := first.Stats(), second.Stats()
 	t.Logf("first: %+v", one)

@@ -68,13 +68,18 @@ func (p *puppet) questions() int {
 // event says something, now.
 func (p *puppet) event(eventType, members string) {
 	p.t.Helper()
-	now := float64(time.Now().UnixMicro()) / 1e6
+	p.eventAt(time.Now(), eventType, members)
+}
+
+// eventAt says something that happened at a time.
+func (p *puppet) eventAt(at time.Time, eventType, members string) {
+	p.t.Helper()
 	if members != "" {
 		members = "," + members
 	}
 	p.saying.Lock()
 	defer p.saying.Unlock()
-	say(p.t, p.say, "application/json", fmt.Sprintf(`{"type":%q,"hostname":%q,"pid":%d,"timestamp":%f%s}`, eventType, p.name, p.pid, now, members))
+	say(p.t, p.say, "application/json", fmt.Sprintf(`{"type":%q,"hostname":%q,"pid":%d,"timestamp":%f%s}`, eventType, p.name, p.pid, float64(at.UnixMicro())/1e6, members))
 }
 
 // received and started tell of a task as workers do.

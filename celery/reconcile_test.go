@@ -256,31 +256,74 @@ func TestLateStartIsNoStartOfTheNextDelivery(t *testing.T) {
 	same(t, story(t, store, "job"), "task_queued 1 received", "task_queued 1+1 received")
 }
 
-// A node that lags behind another is told by the store how far the task is. What
-// it hears of that try then is no new delivery.
-func TestNodeThatLagsFindsNoDeliveries(t *testing.T) {
+// A node that lags behind another hears what the log has already. Most of it does
+// not say of which try it is; what is late must not be taken for a later one's.
+func TestNodeThatLags(t *testing.T) {
+	t.Parallel()
+	b, redis, store := puppetBridge(t, Options{})
+	p := newPuppet(t, redis, "w1@test", 1)
+	p.received("job", "")
+	p.started("job")
+	awaitStatus(t, store, "job", tidings.StatusRunning)
+	begun := time.Now()
+	at := func(ms int) time.Time { return begun.Add(time.Duration(ms) * time.Millisecond) }
+	for _, step := range []struct {
+		ms    int
+		event string
+		place place
+		data  data
+	}{
+		{100, tidings.TypeTaskRetried, place{kind: retried}, data{Kind: "E"}},
+		{200, tidings.TypeTaskQueued, place{retries: 1, kind: received}, data{Status: "received"}},
+		{3000, tidings.TypeTaskStarted, place{retries: 1, kind: started}, data{}},
+		{3100, tidings.TypeTaskRetried, place{retries: 1, kind: retried}, data{Kind: "E"}},
+		{3200, tidings.TypeTaskQueued, place{retries: 2, kind: received}, data{Status: "received"}},
+		{6000, tidings.TypeTaskStarted, place{retries: 2, kind: started}, data{}},
+	} { // by another node
+		step.data.TaskID, step.data.Attempt = "job", step.place.retries+1
+		producer := tidings.Producer{ID: producerID("job", "job"), Epoch: step.place.epoch()}
+		if _, err := store.Append(t.Context(), "job", tidings.Batch{Events: []tidings.Event{newEvent(step.event, at(step.ms), step.data)}, Producer: &producer}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	id, retry := `"uuid":"job"`, `"uuid":"job","exception":"E('x')"`
+	task := `"uuid":"job","name":"app.gen","args":"()","kwargs":"{}","retries":`
+	publish(t, redis.Dial(), "celery-task-meta-job", `{"status":"RETRY","result":{"exc_type":"E","exc_message":["x"]},"date_done":null,"task_id":"job"}`)
+	eventually(t, "the retry is told by its result alone", func() bool { return b.Stats().Late+b.Stats().Repeated == 1 })
+	p.eventAt(at(100), "task-retried", retry)
+	p.eventAt(at(200), "task-received", task+"1")
+	p.eventAt(at(3000), "task-started", id)
+	p.eventAt(at(3100), "task-retried", retry)
+	p.eventAt(at(3200), "task-received", task+"2")
+	p.eventAt(at(6000), "task-started", id)
+	p.eventAt(at(6100), "task-succeeded", id+`,"result":"7","runtime":0.1`)
+	awaitStatus(t, store, "job", tidings.StatusCompleted)
+	same(t, story(t, store, "job"), "task_queued 1 received", "task_started 1", "task_retried 1 E",
+		"task_queued 2 received", "task_started 2", "task_retried 2 E", "task_queued 3 received", "task_started 3", "task_completed 3")
+}
+
+// A node that was cut off missed a try. What it hears then belongs to the one
+// that the log knows, if it is news.
+func TestNodeThatMissedATry(t *testing.T) {
 	t.Parallel()
 	_, redis, store := puppetBridge(t, Options{})
 	p := newPuppet(t, redis, "w1@test", 1)
 	p.received("job", "")
 	p.started("job")
 	awaitStatus(t, store, "job", tidings.StatusRunning)
-	other := func(eventType string, at place, d data) {
-		t.Helper()
-		d.TaskID, d.Attempt, d.Worker = "job", at.retries+1, "w1@test"
-		producer := tidings.Producer{ID: producerID("job", "job"), Epoch: at.epoch()}
-		if _, err := store.Append(t.Context(), "job", tidings.Batch{Events: []tidings.Event{newEvent(eventType, time.Now(), d)}, Producer: &producer}); err != nil {
+	for _, place := range []place{{kind: retried}, {retries: 1, kind: received}, {retries: 1, kind: started}} {
+		producer := tidings.Producer{ID: producerID("job", "job"), Epoch: place.epoch()}
+		step := map[kind]string{retried: tidings.TypeTaskRetried, received: tidings.TypeTaskQueued, started: tidings.TypeTaskStarted}[place.kind]
+		d := data{TaskID: "job", Attempt: place.retries + 1}
+		if place.kind == received {
+			d.Status = "received"
+		}
+		if _, err := store.Append(t.Context(), "job", tidings.Batch{Events: []tidings.Event{newEvent(step, time.Now(), d)}, Producer: &producer}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	other(tidings.TypeTaskRetried, place{kind: retried}, data{Kind: "E"})
-	other(tidings.TypeTaskQueued, place{retries: 1, kind: received}, data{Status: "received"})
-	other(tidings.TypeTaskStarted, place{retries: 1, kind: started}, data{})
-	p.event("task-retried", `"uuid":"job","exception":"E('x')"`)
-	p.received("job", `,"retries":1`)
-	p.started("job")
 	p.event("task-succeeded", `"uuid":"job","result":"7","runtime":0.1`)
 	awaitStatus(t, store, "job", tidings.StatusCompleted)
-	same(t, story(t, store, "job"), "task_queued 1 received", "task_started 1", "task_retried 1 E",
+	same(t, story(t, store, "job"), "task_queued 1 received", "task_started 1", "task_retried 1",
 		"task_queued 2 received", "task_started 2", "task_completed 2")
 }

@@ -25,6 +25,7 @@ type heard struct {
 	result *result
 	// reconciled marks what was asked for, not heard.
 	reconciled bool
+	at         time.Time
 }
 
 func (h *heard) taskID() string {
@@ -49,6 +50,7 @@ func (b *Bridge) shardOf(taskID string) *shard {
 
 // hear passes a message on to the shard of its task, without waiting.
 func (b *Bridge) hear(h heard) {
+	h.at = time.Now()
 	select {
 	case b.shardOf(h.taskID()).inbox <- h:
 	default:
@@ -74,7 +76,9 @@ func (s *shard) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case h := <-s.inbox:
-			s.take(ctx, h)
+			if s.giveWay(ctx, h.at) {
+				s.take(ctx, h)
+			}
 		case <-merge.C:
 			s.write(ctx, s.tracker.due())
 		case <-closing.C:
@@ -83,6 +87,19 @@ func (s *shard) run(ctx context.Context) {
 			s.tracker.sweep(s.b.holds())
 		}
 	}
+}
+
+// behind is how far nodes without the lease stay behind the one with it, which
+// alone writes progress: else the end of a task would often come before it.
+const behind = time.Second
+
+// giveWay waits until it is this node's turn to write what was heard at a time. It
+// reports false if ctx ended before.
+func (s *shard) giveWay(ctx context.Context, at time.Time) bool {
+	if wait := time.Until(at.Add(behind)); wait > 0 && !s.b.holds() {
+		pause(ctx, wait)
+	}
+	return ctx.Err() == nil
 }
 
 // closeJobs closes the logs of jobs whose task ended, unless the job goes on:
@@ -146,7 +163,7 @@ func (s *shard) append(ctx context.Context, t transition) {
 			s.b.counts.written.Add(1)
 			return
 		case errors.As(err, &fenced):
-			if t.place == (place{}) || !s.catchUp(ctx, &t, placeOf(fenced.Current)) {
+			if t.place == (place{}) || !s.catchUp(ctx, &t) {
 				s.b.counts.late.Add(1)
 				return
 			}
@@ -181,28 +198,33 @@ func progressProducer(id string, e tidings.Event) string {
 }
 
 // catchUp moves a transition behind a step that the log had already, if it
-// comes behind that. Another node heard of a delivery that this one did not.
-func (s *shard) catchUp(ctx context.Context, t *transition, current place) bool {
-	s.tracker.mu.Lock()
-	defer s.tracker.mu.Unlock()
-	if current.epoch() > t.task.place.epoch() {
-		if !current.sameTry(t.task.place) { // of which this node has not heard yet
-			t.task.receivedAt, t.task.startedAt = time.Time{}, time.Time{}
-		}
-		t.task.place = current
-	}
-	if current.retries != t.place.retries || t.place.kind <= current.kind || current.kind >= ended {
+// comes behind that: another node heard of a try or a delivery that this one did not.
+// What happened before the log's last step is late. It changes nothing of what
+// this node knows, which goes by what it heard: most of what workers say does
+// not tell of which try it is.
+func (s *shard) catchUp(ctx context.Context, t *transition) bool {
+	if t.guessed {
 		return false
 	}
-	s.tracker.mu.Unlock()
 	past := s.past(ctx, t.jobID, t.task.id)
-	s.tracker.mu.Lock()
-	if len(past) > 0 && !t.event.Time.After(past[len(past)-1].Time) {
-		return false // it is of the delivery before, and was heard late
+	if len(past) == 0 || !t.event.Time.After(past[len(past)-1].Time) {
+		return false
 	}
-	t.place.delivery = current.delivery
-	if t.place.epoch() > t.task.place.epoch() {
-		t.task.place = t.place
+	s.tracker.mu.Lock()
+	defer s.tracker.mu.Unlock()
+	task := t.task
+	for i := range past {
+		s.tracker.recall(task, &past[i])
+	}
+	if t.place.kind <= task.place.kind || task.place.kind >= ended {
+		return false
+	}
+	t.place = place{retries: task.place.retries, delivery: task.place.delivery, kind: t.place.kind}
+	task.move(t.place)
+	var d data
+	if json.Unmarshal(t.event.Data, &d) == nil {
+		d.Attempt, d.Delivery = t.place.retries+1, t.place.delivery
+		t.event = newEvent(t.event.Type, t.event.Time, d)
 	}
 	return true
 }
@@ -336,6 +358,9 @@ func (tr *tracker) recall(t *task, e *tidings.Event) {
 		}
 	}
 	p := place{retries: max(d.Attempt-1, 0), delivery: d.Delivery, kind: kindOf(e.Type, &d)}
+	if p.epoch() > t.place.epoch() {
+		t.move(p)
+	}
 	switch p.kind {
 	case sent:
 		t.sentAt = e.Time
@@ -349,9 +374,6 @@ func (tr *tracker) recall(t *task, e *tidings.Event) {
 			t.ending.state = stateSuccess
 		}
 		t.closeDue = tr.now().Add(tr.closeAfter)
-	}
-	if p.epoch() > t.place.epoch() {
-		t.place = p
 	}
 }
 

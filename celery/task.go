@@ -49,6 +49,14 @@ func (t *task) data() data {
 	return data{TaskID: t.id, Task: t.name, Queue: t.queue, Worker: t.worker, Attempt: t.place.retries + 1, Delivery: t.place.delivery}
 }
 
+// move sets the place. When the task began is known of the try at hand only.
+func (t *task) move(p place) {
+	if !p.sameTry(t.place) {
+		t.startedAt = time.Time{}
+	}
+	t.place = p
+}
+
 // step moves the task to a later place and gives what its log is told of it, with
 // what fill adds. It gives nothing for what was told before or comes too late.
 func (t *task) step(k kind, retries int64, at time.Time, eventType string, fill func(*data)) []transition {
@@ -59,7 +67,7 @@ func (t *task) step(k kind, retries int64, at time.Time, eventType string, fill 
 	if next.epoch() <= t.place.epoch() || t.place.kind >= ended && next.sameTry(t.place) {
 		return nil
 	}
-	t.place = next
+	t.move(next)
 	d := t.data()
 	if fill != nil {
 		fill(&d)
@@ -86,7 +94,7 @@ func (t *task) delivered(k kind, retries int64, at time.Time) {
 		return
 	}
 	if t.place.kind == rejected || !before.IsZero() && at.After(before) {
-		t.place = place{retries: retries, delivery: t.place.delivery + 1}
+		t.move(place{retries: retries, delivery: t.place.delivery + 1})
 	}
 }
 

@@ -194,7 +194,7 @@ func (tr *tracker) inProgress(t *task, at time.Time) []transition {
 	if t.place.kind >= started {
 		return nil
 	}
-	return tr.started(t, at)
+	return guessed(tr.started(t, at))
 }
 
 func (tr *tracker) started(t *task, at time.Time) []transition {
@@ -264,7 +264,7 @@ func (tr *tracker) result(r *result, reconciled bool) []transition {
 	v := verdict{state: r.Status, at: r.at(), traceback: r.Traceback, reconciled: reconciled}
 	switch r.Status {
 	case stateStarted:
-		return tr.started(t, tr.now())
+		return guessed(tr.started(t, tr.now()))
 	case stateSuccess:
 		v.result = r.Result
 	case stateFailure, stateRetry:
@@ -358,8 +358,9 @@ func (v *verdict) merge(other *verdict) {
 
 // tell gives the transition for how a try ended.
 func (tr *tracker) tell(t *task, v verdict) []transition {
-	if v.at.IsZero() {
+	if v.at.IsZero() { // a retry's result has no date
 		v.at = tr.now()
+		return guessed(tr.tell(t, v))
 	}
 	fill := func(d *data) {
 		d.Reconciled, d.DurationMs = v.reconciled, milliseconds(t.startedAt, v.at)

@@ -65,6 +65,17 @@ type transition struct {
 	// undated says that the event has no place and no time of its own by which
 	// nodes could see that they heard the same.
 	undated bool
+	// guessed says that its time is not its worker's: it can't be told whether it
+	// is late.
+	guessed bool
+}
+
+// guessed marks transitions so.
+func guessed(transitions []transition) []transition {
+	for i := range transitions {
+		transitions[i].guessed = true
+	}
+	return transitions
 }
 
 // data is what an event of the log says of a task. Times of Celery are

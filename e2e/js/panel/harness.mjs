@@ -10,6 +10,9 @@ import { chromium } from "playwright-core";
 export const config = JSON.parse(process.argv[2]);
 const patience = 60_000;
 
+// A browser writes on its console that something is not there.
+const withoutAlerts = (await fetch(config.url + "/v1/alerts")).status === 404;
+
 export const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   args: [
@@ -72,7 +75,7 @@ export async function open(path, { url = config.url, ...options } = {}) {
 
 /** quiet checks that the page complained of nothing and asked nobody else. */
 export function quiet(page, allowed = /^$/) {
-  assert.deepEqual(page.complaints.filter((c) => !allowed.test(c)), []);
+  assert.deepEqual(page.complaints.filter((c) => !allowed.test(c) && !(withoutAlerts && /status of 404/.test(c))), []);
   assert.deepEqual(page.foreign, []);
 }
 
@@ -110,8 +113,13 @@ export async function axe(page, what) {
   await session.detach();
 }
 
-export async function picture(page, name) {
+/** picture is an artefact of the test, and one of the documentation. */
+export async function picture(page, name, size = { width: 1120, height: 640 }) {
+  const before = page.viewportSize();
+  await page.setViewportSize(size);
+  await page.waitForTimeout(300); // charts take their new size
   await page.screenshot({ path: join(config.pictures, name + ".png") });
+  await page.setViewportSize(before);
 }
 
 export { assert };

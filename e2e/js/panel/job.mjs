@@ -22,6 +22,11 @@ export const cases = {
     await page.getByText("I look at the tides and at the weather.").waitFor();
     await page.getByText("writing…").waitFor();
     await page.getByRole("tab", { name: "Events" }).click();
+    const follow = page.locator("[data-follow]");
+    assert.equal(await follow.getAttribute("aria-pressed"), "true");
+    await follow.click();
+    await follow.getByText("Follow", { exact: true }).waitFor();
+    await follow.click();
     await publish("live", events.slice(5));
     await page.locator(".jobhead").getByText("completed").waitFor();
     await until("the tree is closed", async () => (await outline(page)).every((r) => r.status !== "running"));
@@ -45,6 +50,7 @@ export const cases = {
     await panel.getByText("05:12").waitFor();
     const shared = page.url();
     assert.match(shared, /event=\d+-\d+/);
+    await page.getByRole("button", { name: "Copy the event as JSON" }).waitFor();
     await page.goto("about:blank");
     await page.goto(shared);
     await panel.getByText("05:12").waitFor();
@@ -60,6 +66,17 @@ export const cases = {
     await panel.waitFor();
     await picture(page, "panel-job");
     await axe(page, "a job");
+    quiet(page);
+  },
+
+  "the pieces of texts can be left out": async () => {
+    const page = await open("/jobs/live");
+    await page.getByRole("button", { name: "without pieces" }).click();
+    await page.locator("[data-matches]").getByText("14 match").waitFor();
+    await page.getByRole("treegrid", { name: "Runs of the job" }).focus();
+    for (let i = 0; i < 4; i++) await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("Enter");
+    await page.getByLabel("The selected event").getByText("m-large").first().waitFor();
     quiet(page);
   },
 

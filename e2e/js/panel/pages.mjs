@@ -1,9 +1,6 @@
 import { assert, axe, config, open, picture, quiet, until } from "./harness.mjs";
 import { event, publish, story } from "./data.mjs";
 
-/** noAlerts is what a browser writes on its console when the server has none. */
-const noAlerts = /status of 404/;
-
 const number = (page, status) => page.locator(`[data-tile="${status}"] b`).innerText().then((s) => Number(s.replace(/\D/g, "")));
 
 export const cases = {
@@ -21,7 +18,7 @@ export const cases = {
     await page.getByRole("link", { name: /^running/ }).click();
     await until("the tile leads to its jobs", () => page.url().endsWith("/jobs?status=running"));
     await page.locator('[data-job="one-more"]').waitFor();
-    quiet(page, noAlerts);
+    quiet(page);
   },
 
   "errors are resolved and come back": async () => {
@@ -101,7 +98,7 @@ export const cases = {
     await until("its events, again", async () => (await page.locator("[data-event]").count()) === 16);
     await page.getByRole("link", { name: "Tidings, overview" }).click();
     await page.waitForURL(config.beneath + "/");
-    quiet(page, noAlerts);
+    quiet(page);
   },
 
   "on a phone and in the dark": async () => {
@@ -112,7 +109,7 @@ export const cases = {
       const wide = await page.evaluate(() => document.documentElement.scrollWidth);
       assert.ok(wide <= 375, `${path} is ${wide} px wide`);
       await axe(page, path + " on a phone in the dark");
-      if (path === "/jobs/live") await picture(page, "panel-phone");
+      if (path === "/jobs/live") await picture(page, "panel-phone", { width: 375, height: 740 });
     }
     const dark = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
     await page.getByRole("button", { name: /Colours/ }).click(); // light, against the system
@@ -120,7 +117,7 @@ export const cases = {
     assert.notEqual(dark, light);
     await page.reload();
     assert.equal(await page.evaluate(() => getComputedStyle(document.body).backgroundColor), light, "the choice is forgotten");
-    quiet(page, noAlerts);
+    quiet(page);
   },
 };
 

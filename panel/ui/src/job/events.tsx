@@ -14,10 +14,10 @@ class Filtered {
   index: number[] = [];
   private seen = 0;
   private first?: Row;
-  constructor(readonly types: Set<string>, readonly text: RegExp | undefined) {}
+  constructor(readonly types: Set<string>, readonly text: RegExp | undefined, readonly noDeltas: boolean) {}
 
   get any(): boolean {
-    return this.types.size > 0 || !!this.text;
+    return this.types.size > 0 || !!this.text || this.noDeltas;
   }
 
   update(log: Log): void {
@@ -29,6 +29,7 @@ class Filtered {
     for (; this.seen < log.rows.length; this.seen++) {
       const row = log.rows[this.seen]!;
       if (this.types.size > 0 && !this.types.has(row.type)) continue;
+      if (this.noDeltas && row.type === "thought" && row.raw.includes('"status":"delta"')) continue;
       if (this.text && !this.text.test(row.raw)) continue;
       this.index.push(this.seen);
     }
@@ -50,7 +51,8 @@ export function Events({ log, job }: { log: Log; version: number; job: Job }) {
   const types = query.get("type") ?? "";
   const text = query.get("find") ?? "";
   const selected = query.get("event") ?? "";
-  const filtered = useMemo(() => new Filtered(new Set(types.split(",").filter(Boolean)), pattern(text)), [types, text]);
+  const noDeltas = query.get("deltas") === "hidden";
+  const filtered = useMemo(() => new Filtered(new Set(types.split(",").filter(Boolean)), pattern(text), noDeltas), [types, text, noDeltas]);
   const [follow, setFollow] = useState(!selected && !ended(job.status));
   const handle = useRef<ListHandle>(null);
   if (filtered.any) filtered.update(log);
@@ -102,6 +104,9 @@ export function Events({ log, job }: { log: Log; version: number; job: Job }) {
       <div class="eventsbar">
         <TypeFilter log={log} chosen={filtered.types} />
         <Find text={text} />
+        {log.types.has("thought") && (
+          <button class="chip" aria-pressed={noDeltas} onClick={() => setQuery({ deltas: noDeltas ? "" : "hidden" })} title="The pieces of what the model writes; Text has them put together">without pieces</button>
+        )}
         {filtered.any && <span class="dim" data-matches>{count(length)} match</span>}
         <span class="grow" />
         {log.loading && <span class="dim" role="status" data-loading>{count(log.rows.length)} of {count(log.expected)}</span>}

@@ -6,11 +6,13 @@ import { useBump } from "../hooks";
 import { Empty, Failure } from "../parts";
 import { route, setQuery } from "../router";
 import { ended, type Job, type Stuck } from "../types";
+import { loadAlerts, type Alert } from "../pages/alertdata";
 import { Events } from "./events";
 import { Facts } from "./facts";
 import { Head } from "./head";
 import { load, most, whyGone, type Notices } from "./load";
 import { Log } from "./log";
+import { Found } from "./found";
 import { Text } from "./text";
 import { Timeline } from "./timeline";
 
@@ -18,6 +20,7 @@ import { Timeline } from "./timeline";
 function useJob(id: string, log: Log) {
   const [job, setJob] = useState<Job | undefined>();
   const [stuck, setStuck] = useState<Stuck | undefined>();
+  const [alerts, setAlerts] = useState<Alert[]>([]);
   const [error, setError] = useState("");
   const ask = useRef<() => Promise<Job | undefined>>(async () => undefined);
 
@@ -26,6 +29,7 @@ function useJob(id: string, log: Log) {
     let current: Job | undefined;
     let timer = 0;
     let asked = 0;
+    let hasAlerts = true;
     ask.current = async () => {
       clearTimeout(timer);
       timer = 0;
@@ -34,6 +38,11 @@ function useJob(id: string, log: Log) {
         current = await get<Job>(jobAPI(id), stop.signal);
         setJob(current);
         setError("");
+        if (hasAlerts) {
+          const found = await loadAlerts(stop.signal, id);
+          hasAlerts = !!found;
+          setAlerts(found ?? []);
+        }
         if (ended(current.status)) setStuck(undefined);
         else setStuck((await get<{ jobs: Stuck[] }>("v1/stuck?job=" + encodeURIComponent(id), stop.signal)).jobs[0]);
       } catch (e) {
@@ -43,7 +52,7 @@ function useJob(id: string, log: Log) {
     };
     const soon = () => (timer ||= window.setTimeout(() => ask.current(), Math.max(150, 1000 - (Date.now() - asked))));
     const unlisten = log.listen(soon);
-    const slow = setInterval(() => current && !ended(current.status) && !document.hidden && soon(), 4000);
+    const slow = setInterval(() => current && !document.hidden && (!ended(current.status) || Date.now() - Date.parse(current.updated_at) < 300_000) && soon(), 4000);
     ask.current();
     return () => {
       stop.abort();
@@ -52,14 +61,14 @@ function useJob(id: string, log: Log) {
       clearInterval(slow);
     };
   }, [id]);
-  return { job, stuck, error, ask };
+  return { job, stuck, alerts, error, ask };
 }
 
 /** JobPage shows one job while it happens. */
 export function JobPage({ id }: { id: string }) {
   const [log] = useState(() => new Log());
   const bump = useBump();
-  const { job, stuck, error, ask } = useJob(id, log);
+  const { job, stuck, alerts, error, ask } = useJob(id, log);
   const [notices, setNotices] = useState<Notices>({});
   const [all, setAll] = useState(false);
   const loaded = !!job;
@@ -93,7 +102,8 @@ export function JobPage({ id }: { id: string }) {
           <button class="small" onClick={() => { log.missing = ""; setAll(true); }}>Load all of them</button>
         </p>
       )}
-      <Timeline log={log} version={log.version} job={job} stuck={stuck} />
+      <Found alerts={alerts} />
+      <Timeline log={log} version={log.version} job={job} stuck={stuck} alerts={alerts} />
       <Lower log={log} version={log.version} job={job} />
     </div>
   );

@@ -4,14 +4,15 @@ import { useNow } from "../hooks";
 import { setQuery } from "../router";
 import { ended, type Job, type Stuck } from "../types";
 import { VirtualList, type ListHandle } from "../virtual";
-import type { Log } from "./log";
+import type { Alert } from "../pages/alertdata";
+import { dataOf, type Log } from "./log";
 import { flatten, type Mark, type Run } from "./runs";
 
 const rowHeight = 24;
 const mostRows = 11;
 
 /** Timeline draws the tree of runs over time. Open runs grow. */
-export function Timeline({ log, version, job, stuck }: { log: Log; version: number; job: Job; stuck?: Stuck }) {
+export function Timeline({ log, version, job, stuck, alerts }: { log: Log; version: number; job: Job; stuck?: Stuck; alerts: Alert[] }) {
   const over = ended(job.status) || log.ended;
   const now = useNow(over ? 60_000 : 500);
   const [folded, setFolded] = useState<Set<string>>(() => new Set());
@@ -21,10 +22,10 @@ export function Timeline({ log, version, job, stuck }: { log: Log; version: numb
   const runs = log.runs;
   const rows = useMemo(() => flatten(runs.root, folded), [runs, runs.shape, folded, Math.floor(version / 20), over]);
   const root = runs.root;
+  const found = useMemo(() => marksOf(log, alerts), [log, runs, alerts, log.rows.length > 0]);
   if (root.name === "job") root.name = job.name || "job";
-  const from = runs.first;
   const to = over ? Math.max(runs.last, root.end ?? runs.last) : Math.max(now, runs.last);
-  const span = Math.max(1, to - from);
+  const scale = scaleOf(log, runs.first, to);
   const waits = !over && stuck?.waits_for?.run_id;
 
   const fold = (run: Run) => {
@@ -58,17 +59,17 @@ export function Timeline({ log, version, job, stuck }: { log: Log; version: numb
     <section class="timeline card" aria-label="Timeline">
       <div class="t-head">
         <span class="t-title">
-          Timeline <span class="dim">{runs.count} runs · {duration(to - from)}</span>
+          Timeline <span class="dim">{runs.count} runs · {scale.text(1)}</span>
           {rows.length > mostRows && <button class="quiet small" aria-pressed={tall} onClick={() => setTall(!tall)}>{tall ? "less" : "more"}</button>}
         </span>
-        <Axis span={span} />
+        <Axis scale={scale} />
       </div>
       <div class="t-grid" style={{ height: `${height}px` }}>
         <VirtualList count={rows.length} rowHeight={rowHeight} handle={handle} follow={!over && active < 0 && rows.length > mostRows}
           role="treegrid" aria-label="Runs of the job" aria-rowcount={rows.length} tabIndex={0} onKeyDown={key}
           aria-activedescendant={active >= 0 ? "run-" + active : undefined}
           render={(i) => (
-            <RunRow key={rows[i]!.id} run={rows[i]!} place={i} from={from} span={span} now={to} over={over} active={i === active} folded={folded.has(rows[i]!.id)}
+            <RunRow key={rows[i]!.id} run={rows[i]!} place={i} scale={scale} now={to} over={over} found={found.get(rows[i]!)} active={i === active} folded={folded.has(rows[i]!.id)}
               waited={waits === rows[i]!.id} fold={() => fold(rows[i]!)} pick={() => { setActive(i); pick(rows[i]!); }} />
           )} />
       </div>
@@ -76,23 +77,51 @@ export function Timeline({ log, version, job, stuck }: { log: Log; version: numb
   );
 }
 
+/** marksOf puts what alerts found on the run that its event belongs to. */
+function marksOf(log: Log, alerts: Alert[]): Map<Run, Mark[]> {
+  const out = new Map<Run, Mark[]>();
+  for (const a of alerts) {
+    const index = a.event_id ? log.byID.get(a.event_id) : undefined;
+    const row = index === undefined ? undefined : log.rows[index]!;
+    const data = row ? dataOf(row.raw) : {};
+    const run = log.runs.get(String(data.run_id ?? "")) ?? log.runs.get("call:" + data.call_id) ?? log.runs.root;
+    const mark: Mark = { time: row?.time ?? Date.parse(a.since), index: index ?? run.index, kind: "alert", text: `${a.rule}: ${a.summary}` };
+    out.set(run, [...(out.get(run) ?? []), mark]);
+  }
+  return out;
+}
+
 const parts = [0, 0.25, 0.5, 0.75];
 
-function Axis({ span }: { span: number }) {
+/** Where a moment lies, from 0 to 1, and what that is called. */
+interface Scale {
+  at: (time: number, index: number) => number;
+  text: (part: number) => string;
+}
+
+/** scaleOf goes by time; by order if all events have the same, as those of an imported log. */
+function scaleOf(log: Log, from: number, to: number): Scale {
+  const last = log.rows.length - 1;
+  if (last > 3 && to - from < 5) return { at: (_, index) => index / last, text: (part) => `event ${Math.round(part * last) + 1}` };
+  const span = Math.max(1, to - from);
+  return { at: (time) => (time - from) / span, text: (part) => (part === 0 ? "0" : duration(part * span)) };
+}
+
+function Axis({ scale }: { scale: Scale }) {
   return (
     <span class="t-axis" aria-hidden="true">
-      {parts.map((p) => <span key={p} style={{ left: `${p * 100}%` }}>{p === 0 ? "0" : duration(span * p)}</span>)}
+      {parts.map((p) => <span key={p} style={{ left: `${p * 100}%` }}>{scale.text(p)}</span>)}
     </span>
   );
 }
 
-type RowProps = { run: Run; place: number; from: number; span: number; now: number; over: boolean; active: boolean; folded: boolean; waited: boolean; fold: () => void; pick: () => void };
+type RowProps = { run: Run; place: number; scale: Scale; now: number; over: boolean; found?: Mark[]; active: boolean; folded: boolean; waited: boolean; fold: () => void; pick: () => void };
 
-function RunRow({ run, place, from, span, now, over, active, folded, waited, fold, pick }: RowProps) {
+function RunRow({ run, place, scale, now, over, found, active, folded, waited, fold, pick }: RowProps) {
   const open = run.end === undefined && !over; // what never told its end ends with the job
   const end = run.end ?? now;
-  const left = ((run.start - from) / span) * 100;
-  const width = Math.max(0, ((end - run.start) / span) * 100);
+  const left = scale.at(run.start, run.index) * 100;
+  const width = Math.max(0, scale.at(end, run.lastIndex) * 100 - left);
   const took = duration(end - run.start);
   const kids = run.children.length;
   const title = [run.name, run.status, took, run.message, run.error, run.tokens && short(run.tokens) + " tokens"].filter(Boolean).join(" · ");
@@ -112,7 +141,8 @@ function RunRow({ run, place, from, span, now, over, active, folded, waited, fol
       </span>
       <span role="gridcell" class="r-lane">
         <span class={`bar-run b-${run.status} bk-${run.kind}${open ? " open" : ""}${waited ? " waited" : ""}`} style={{ left: `${left}%`, width: `${width}%` }} />
-        {run.marks.map((m, i) => <MarkDot key={i} mark={m} from={from} span={span} />)}
+        {run.marks.map((m, i) => <MarkDot key={i} mark={m} scale={scale} />)}
+        {found?.map((m, i) => <MarkDot key={"a" + i} mark={m} scale={scale} />)}
         <span class={"r-took" + (inside ? " before" : "")} style={inside ? { right: `${100 - left}%` } : { left: `${left + width}%` }}>
           {took}{run.error ? " · " + oneLine(run.error, 60) : ""}{waited ? " · waits here" : ""}
         </span>
@@ -121,8 +151,8 @@ function RunRow({ run, place, from, span, now, over, active, folded, waited, fol
   );
 }
 
-function MarkDot({ mark, from, span }: { mark: Mark; from: number; span: number }) {
-  return <i class={"mark m-" + mark.kind} style={{ left: `${((mark.time - from) / span) * 100}%` }} title={mark.text} />;
+function MarkDot({ mark, scale }: { mark: Mark; scale: Scale }) {
+  return <i class={"mark m-" + mark.kind} style={{ left: `${scale.at(mark.time, mark.index) * 100}%` }} title={mark.text} />;
 }
 
 function kindMark(kind: string): string {

@@ -1,12 +1,12 @@
 import { useState } from "preact/hooks";
-import { change, get, Problem, says } from "../api";
+import { change, get, says } from "../api";
 import { readOnly } from "../base";
 import { firing as firingCount, useFeed } from "../feed";
 import { ago, duration, fullTime, short } from "../format";
 import { useLoad, useNow } from "../hooks";
 import { Empty, Failure, Label, StatusDot } from "../parts";
 import { jobPath, Link, route, setQuery } from "../router";
-import { loadAlerts, type Alert } from "./alertdata";
+import { orNone, pressing, suppressed, type Alert, type RulesFile } from "./alertdata";
 
 const views = ["firing", "history", "rules", "silences", "notifications"] as const;
 type View = (typeof views)[number];
@@ -19,43 +19,49 @@ interface Transition {
 
 interface Rule {
   name: string;
-  severity?: string;
-  kind?: string;
-  expr?: string;
-  for_ms?: number;
-  for?: string;
-  summary?: string;
-  description?: string;
-  state?: string;
-  error?: string;
+  built_in: boolean;
   disabled?: boolean;
-  enabled?: boolean;
-  firing?: number;
-  pending?: number;
+  detector?: string;
+  help?: string;
+  expr?: string;
+  by?: string;
+  window_ms?: number;
+  with?: Record<string, unknown>;
+  for_ms: number;
+  keep_firing_for_ms: number;
+  severity: string;
+  health: "ok" | "no_data" | "error";
+  error?: string;
+  pending: number;
+  firing: number;
+  over?: number;
 }
 
 interface Silence {
   id: string;
-  matchers: unknown;
+  matchers: string[];
+  state: "pending" | "active" | "expired";
   starts_at: string;
   ends_at: string;
   created_by: string;
   comment: string;
 }
 
-interface Notification {
+interface Notice {
   id: string;
-  at?: string;
-  created_at?: string;
-  receiver?: string;
-  notifier?: string;
-  state?: string;
-  status?: string;
-  tries?: number;
-  attempts?: number;
-  error?: string;
+  receiver: string;
+  reason: string;
+  group_labels: Record<string, string>;
+  alerts: number;
   summary?: string;
+  created_at: string;
+  attempts: number;
+  next_at?: string;
+  done_at?: string;
+  error?: string;
 }
+
+type Notices = Record<"outbox" | "dead" | "sent", Notice[]>;
 
 /** Alerts are what the rules found, and whom it is told. */
 export function Alerts() {
@@ -81,16 +87,6 @@ export function Alerts() {
   );
 }
 
-/** orNone gives undefined where the server has no alerts. */
-async function orNone<T>(answer: Promise<T>): Promise<T | undefined> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (error instanceof Problem && error.status === 404) return undefined;
-    throw error;
-  }
-}
-
 /** useList loads the list under the member's name. None: the server has no alerts. */
 function useList<T>(path: string, member: string) {
   return useLoad(async (signal) => {
@@ -107,18 +103,21 @@ const order = ["firing", "pending", "resolved"];
 
 function Firing() {
   const { value, error, reload } = useLoad(async (signal) => {
-    const list = await orNone(loadAlerts(signal));
-    firingCount.value = list?.filter((a) => a.state === "firing" && !quiet(a)).length ?? 0;
-    return { none: !list, list: list ?? [] };
-  }, [], 4000);
+    const answer = await orNone(get<{ alerts: Alert[]; file?: RulesFile }>("v1/alerts", signal));
+    firingCount.value = pressing(answer?.alerts).length;
+    return { none: !answer, list: answer?.alerts ?? [], file: answer?.file };
+  }, [], 3000);
   useFeed(() => reload(), 2000);
   const [silencing, setSilencing] = useState<Alert | undefined>();
-  const sorted = [...(value?.list ?? [])].sort((a, b) => order.indexOf(a.state) - order.indexOf(b.state) || Date.parse(b.since) - Date.parse(a.since));
+  const list = value?.list.filter((a) => a.rule !== "watchdog") ?? [];
+  const sorted = [...list].sort((a, b) => order.indexOf(a.state) - order.indexOf(b.state) || Number(suppressed(a)) - Number(suppressed(b)) || Date.parse(b.since) - Date.parse(a.since));
+  const watchdog = value?.list.find((a) => a.rule === "watchdog");
   return (
     <>
       <Failure error={error} retry={reload} />
       {value?.none && <None />}
-      {value && !value.none && sorted.length === 0 && <Empty>Nothing fires.</Empty>}
+      {value?.file?.error && <p class="failure">The rules file can't be used, so the rules before it go on: {value.file.error}</p>}
+      {value && !value.none && sorted.length === 0 && <Empty>Nothing fires.{watchdog ? " The watchdog does, as it always should." : ""}</Empty>}
       {silencing && <SilenceForm alert={silencing} done={() => { setSilencing(undefined); reload(); }} />}
       {sorted.length > 0 && (
         <div class="card stack">
@@ -127,10 +126,6 @@ function Firing() {
       )}
     </>
   );
-}
-
-function quiet(a: Alert): boolean {
-  return (a.silenced_by?.length ?? 0) + (a.inhibited_by?.length ?? 0) > 0;
 }
 
 function Row({ alert: a, silence, at }: { alert: Alert; silence?: () => void; at?: string }) {
@@ -167,7 +162,8 @@ function SilenceForm({ alert, done }: { alert: Alert; done: () => void }) {
   const [comment, setComment] = useState("");
   const [wide, setWide] = useState(false);
   const [error, setError] = useState("");
-  const labels = { alertname: alert.rule, ...(wide ? {} : alert.labels), ...(wide || !alert.job_id ? {} : { job_id: alert.job_id }) };
+  const { severity: _, ...own } = alert.labels ?? {};
+  const labels = wide ? { alertname: alert.rule } : { ...own, alertname: alert.rule };
   const submit = async (e: Event) => {
     e.preventDefault();
     try {
@@ -219,26 +215,32 @@ function Rules() {
     <>
       <Failure error={error} retry={reload} />
       {value?.none && <None />}
-      <div class="card stack">
-        {value?.list.map((r) => (
-          <article class="alert" key={r.name} data-rule={r.name}>
-            <div class="alert-text">
-              <span class="error-title">
-                <b>{r.name}</b>
-                {r.severity && <StatusDot status={r.severity} />}
-                {(r.disabled || r.enabled === false) && <span class="tag">off</span>}
-                {r.kind && <span class="tag">{r.kind}</span>}
-              </span>
-              {(r.summary ?? r.description) && <span class="dim">{r.summary ?? r.description}</span>}
-              {r.expr && <code>{r.expr}</code>}
-              {r.error && <span class="bad">{r.error}</span>}
-            </div>
-            <span class="grow" />
-            <span class="dim num">{[r.firing ? `${r.firing} firing` : "", r.pending ? `${r.pending} pending` : "", r.for ?? (r.for_ms ? "for " + duration(r.for_ms) : ""), r.state].filter(Boolean).join(" · ")}</span>
-          </article>
-        ))}
-      </div>
+      {value && !value.none && <div class="card stack">{value.list.map((r) => <RuleRow key={r.name} rule={r} />)}</div>}
     </>
+  );
+}
+
+function RuleRow({ rule: r }: { rule: Rule }) {
+  const counts = [r.firing ? `${r.firing} firing` : "", r.pending ? `${r.pending} pending` : "", r.over ? `${r.over} more` : ""].filter(Boolean).join(" · ");
+  const settings = Object.entries(r.with ?? {}).map(([k, v]) => `${k} ${Array.isArray(v) ? v.join(" ") : v}`).join(" · ");
+  return (
+    <article class="alert" data-rule={r.name}>
+      <div class="alert-text">
+        <span class="error-title">
+          <b class={r.disabled ? "dim" : ""}>{r.name}</b>
+          {r.severity && <StatusDot status={r.severity} />}
+          {r.disabled && <span class="tag">off</span>}
+          {!r.built_in && <span class="tag">from the file</span>}
+          {r.health === "no_data" && <span class="tag">no data</span>}
+        </span>
+        {r.help && <span class="dim">{r.help}</span>}
+        {r.expr && <code>{r.expr}{r.by && r.by !== "all" ? ` by ${r.by}` : ""}</code>}
+        {settings && <span class="dim small-text">{settings}</span>}
+        {r.error && <span class="bad">{r.error}</span>}
+      </div>
+      <span class="grow" />
+      <span class={"num " + (r.firing ? "bad" : "dim")}>{counts || (r.for_ms ? "after " + duration(r.for_ms) : "")}</span>
+    </article>
   );
 }
 
@@ -263,12 +265,12 @@ function Silences() {
       {value && value.list.length > 0 && (
         <div class="card stack">
           {value.list.map((s) => {
-            const over = Date.parse(s.ends_at) <= now;
+            const over = s.state === "expired" || Date.parse(s.ends_at) <= now;
             return (
               <article class="alert" key={s.id}>
                 <StatusDot status={over ? "resolved" : "ignored"} />
                 <div class="alert-text">
-                  <code>{matchers(s.matchers)}</code>
+                  <code>{s.matchers.join(", ")}</code>
                   <span class="dim">{[s.comment, s.created_by && "by " + s.created_by].filter(Boolean).join(" · ")}</span>
                 </div>
                 <span class="grow" />
@@ -283,35 +285,43 @@ function Silences() {
   );
 }
 
-function matchers(value: unknown): string {
-  if (!Array.isArray(value)) return String(value);
-  return value.map((m) => (m && typeof m === "object" ? `${m.name}${m.op ?? "="}${m.value}` : String(m))).join(", ");
-}
-
 function Notifications() {
-  const { value, error, reload } = useList<Notification>("v1/alerts/notifications?limit=200", "notifications");
-  const now = useNow(5000);
+  const { value, error, reload } = useLoad((signal) => orNone(get<Notices>("v1/alerts/notifications", signal)).then((v) => ({ v })), [], 5000);
+  const n = value?.v;
+  const empty = n && n.outbox.length + n.dead.length + n.sent.length === 0;
   return (
     <>
       <Failure error={error} retry={reload} />
-      {value?.none && <None />}
-      {value && !value.none && value.list.length === 0 && <Empty>Nobody was told of anything yet.</Empty>}
-      {value && value.list.length > 0 && (
-        <div class="card stack">
-          {value.list.map((n) => (
-            <article class="alert" key={n.id}>
-              <StatusDot status={n.state ?? n.status ?? ""} />
-              <div class="alert-text">
-                <span class="error-title"><b>{n.receiver ?? n.notifier}</b> <span class="mono dim">{n.id}</span></span>
-                {n.summary && <span>{n.summary}</span>}
-                {n.error && <span class="bad">{n.error}</span>}
-              </div>
-              <span class="grow" />
-              <span class="dim num">{[`${n.attempts ?? n.tries ?? 0} tries`, ago(n.at ?? n.created_at, now)].join(" · ")}</span>
-            </article>
-          ))}
-        </div>
-      )}
+      {value && !n && <None />}
+      {empty && <Empty>Nobody was told of anything yet. Receivers stand in the rules file.</Empty>}
+      {n && <NoticeList title="Given up" status="failed" list={n.dead} />}
+      {n && <NoticeList title="Waiting" status="pending" list={n.outbox} />}
+      {n && <NoticeList title="Sent" status="completed" list={n.sent} />}
     </>
+  );
+}
+
+function NoticeList({ title, status, list }: { title: string; status: string; list: Notice[] }) {
+  const now = useNow(5000);
+  if (list.length === 0) return null;
+  return (
+    <section class="card stack" aria-label={title}>
+      <h2 class="stack-title">{title} <span class="dim">{list.length}</span></h2>
+      {list.map((n) => (
+        <article class="alert" key={n.id + n.receiver} data-notice={status}>
+          <StatusDot status={status} />
+          <div class="alert-text">
+            <span class="error-title"><b>{n.receiver}</b> <span>{n.reason}</span> <span class="dim">{n.alerts} {n.alerts === 1 ? "alert" : "alerts"}</span></span>
+            {n.summary && <span>{n.summary}</span>}
+            {n.error && <span class="bad">{n.error}</span>}
+            <span class="mono dim small-text">{n.id}</span>
+          </div>
+          <span class="grow" />
+          <span class="dim num">
+            {[n.attempts > 1 && `${n.attempts} tries`, n.next_at && Date.parse(n.next_at) > now && `again in ${duration(Date.parse(n.next_at) - now)}`, ago(n.done_at ?? n.created_at, now)].filter(Boolean).join(" · ")}
+          </span>
+        </article>
+      ))}
+    </section>
   );
 }

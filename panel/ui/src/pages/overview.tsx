@@ -6,7 +6,7 @@ import { useLoad, useNow } from "../hooks";
 import { Empty, Failure, StatusDot } from "../parts";
 import { jobPath, Link, route, setQuery } from "../router";
 import type { QueueDepth, Series, Stats, Stuck, Worker } from "../types";
-import { loadAlerts, type Alert } from "./alertdata";
+import { loadAlerts, pressing, type Alert } from "./alertdata";
 
 const windows: Record<string, { text: string; minutes: number }> = {
   "15m": { text: "15 min", minutes: 15 }, "1h": { text: "1 h", minutes: 60 }, "3h": { text: "3 h", minutes: 180 },
@@ -37,7 +37,7 @@ async function loadAll(window: string, signal: AbortSignal): Promise<All> {
     optional<{ queues: QueueDepth[] }>("v1/queues"),
     loadAlerts(signal).catch(() => undefined),
   ]);
-  firing.value = alerts?.filter((a) => a.state === "firing").length ?? 0;
+  firing.value = pressing(alerts).length;
   return {
     stats: value(stats), series: value(series), alerts,
     stuck: (value(stuck)?.jobs ?? []).filter((j) => j.stalled || j.overdue),
@@ -144,7 +144,7 @@ function Figure({ k, v, bad }: { k: string; v: string; bad?: boolean }) {
 
 function Firing({ alerts }: { alerts?: Alert[] }) {
   const now = useNow(5000);
-  const firing = alerts?.filter((a) => a.state === "firing") ?? [];
+  const firing = pressing(alerts);
   if (firing.length === 0) return null;
   return (
     <section class="card list" aria-label="Firing alerts">
@@ -153,7 +153,7 @@ function Firing({ alerts }: { alerts?: Alert[] }) {
         <div class="item" key={a.id}>
           <StatusDot status={a.severity} />
           <b>{a.rule}</b>
-          <span class="cut">{a.job_id ? <Link to={jobPath(a.job_id)}>{a.summary}</Link> : a.summary}</span>
+          <span class="cut">{a.job_id ? <Link to={jobPath(a.job_id)} query={{ event: a.event_id }}>{a.summary}</Link> : a.summary}</span>
           <span class="grow" />
           <span class="dim num">{ago(a.since, now)}</span>
         </div>

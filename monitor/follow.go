@@ -71,7 +71,7 @@ func (f *follower) run() error {
 	reader.Go(func() { f.read(ctx, batches) })
 	defer reader.Wait()
 	defer cancel()
-	tick := time.NewTicker(tickEvery)
+	tick := time.NewTicker(f.m.opts.tick)
 	defer tick.Stop()
 	for {
 		select {
@@ -85,6 +85,7 @@ func (f *follower) run() error {
 			f.m.finishSave(done)
 		case <-f.m.lease.changed:
 			if over := f.leaseChanged(); over {
+				f.settle()
 				return nil
 			}
 		case <-f.m.ctx.Done():
@@ -159,19 +160,23 @@ func (f *follower) leaseChanged() (over bool) {
 	return held != f.held
 }
 
+// settle waits for the checkpoint that is being saved: the next term must not begin
+// with the one before it, and be told later that this one is saved.
+func (f *follower) settle() {
+	if m := f.m; m.saves.busy {
+		m.finishSave(<-m.saves.done)
+	}
+}
+
 // last makes the checkpoint before following ends.
 func (f *follower) last() error {
 	m := f.m
-	if m.saves.busy {
-		m.finishSave(<-m.saves.done)
-	}
+	f.settle()
 	if _, held := m.lease.current(); held == nil || held != f.held || (m.saves.cursor == f.cursor && f.observer == nil) {
 		return nil
 	}
 	m.beginSave(f.snapshot())
-	if m.saves.busy {
-		m.finishSave(<-m.saves.done)
-	}
+	f.settle()
 	return nil
 }
 

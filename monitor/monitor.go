@@ -30,12 +30,15 @@ type Options struct {
 	SilentAfter time.Duration
 	// Logger gets what goes wrong. Nil: [slog.Default].
 	Logger *slog.Logger
+
+	tick time.Duration // between two calls of [Observer.Tick]; zero: tickEvery
 }
 
 func (o Options) withDefaults() Options {
 	orDefault(&o.LeaseTTL, 6*time.Second)
 	orDefault(&o.CheckpointEvery, 5*time.Second)
 	orDefault(&o.SilentAfter, 5*time.Minute)
+	orDefault(&o.tick, tickEvery)
 	o.SilentAfter = max(o.SilentAfter, 0)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -104,6 +107,7 @@ func (m *Monitor) run() {
 		}
 		err := m.term(&pause)
 		if err != nil && m.ctx.Err() == nil {
+			m.progress.fail()
 			m.log.Warn("monitor: following the feed failed; it is tried again", "error", err)
 		}
 	}

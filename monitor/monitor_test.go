@@ -36,6 +36,7 @@ func openStore(t testing.TB) *pebblelog.Store {
 func watch(t testing.TB, store tidings.Store, opts Options) *Monitor {
 	t.Helper()
 	opts.Logger = quiet
+	orDefault(&opts.tick, 20*time.Millisecond)
 	m, err := Start(t.Context(), store, &opts)
 	if err != nil {
 		t.Fatal(err)
@@ -282,6 +283,9 @@ func TestObserverThatFailsIsTriedAgain(t *testing.T) {
 	publish(t, store, "a", started)
 	m := watch(t, store, Options{Observer: r})
 	await(t, "it was tried twice", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.leads >= 2 })
+	if m.Progress().Lag == 0 {
+		t.Error("that nothing is followed meanwhile is not told")
+	}
 	r.mu.Lock()
 	r.fail = nil
 	r.mu.Unlock()

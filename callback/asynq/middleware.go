@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"maps"
+	"runtime/debug"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -110,11 +111,11 @@ func (w *worker) delivery(ctx context.Context, task *asynq.Task) *delivery {
 	if d.data.TaskID, known = asynq.GetTaskID(ctx); !known { // not called by a server
 		return nil
 	}
-	d.jobID = d.data.TaskID
-	if w.opts.Job != nil {
-		if d.jobID = w.opts.Job(ctx, task); d.jobID == "" {
-			return nil
-		}
+	if d.jobID = d.data.TaskID; w.opts.Job != nil {
+		d.jobID = w.named(ctx, task)
+	}
+	if d.jobID == "" {
+		return nil
 	}
 	if err := tidings.ValidateJobID(d.jobID); err != nil {
 		w.log.Warn("a task can't be told of; it runs unobserved", "task", d.data.TaskID, "error", err)
@@ -127,6 +128,17 @@ func (w *worker) delivery(ctx context.Context, task *asynq.Task) *delivery {
 	d.last = retries >= d.data.MaxRetry
 	d.place = place{attempt: d.data.Attempt, delivery: 1, kind: started}
 	return d
+}
+
+// named asks the option Job. A panic of it leaves the task unobserved.
+func (w *worker) named(ctx context.Context, task *asynq.Task) (jobID string) {
+	defer func() {
+		if p := recover(); p != nil {
+			w.log.Error("Options.Job panicked; the task runs unobserved", "task", task.Type(), "panic", p, "stack", string(debug.Stack()))
+			jobID = ""
+		}
+	}()
+	return w.opts.Job(ctx, task)
 }
 
 // handler starts the job's handler.

@@ -114,7 +114,11 @@ func (q *Queue) Stop(ctx context.Context, jobID string, opts tidings.StopOptions
 	if !isOurs(&job) {
 		return tidings.StopReport{}, tidings.ErrNoTask
 	}
-	info, err := q.find(&job)
+	_, task, err := q.place(ctx, &job)
+	if err != nil {
+		return tidings.StopReport{}, err
+	}
+	info, err := q.find(&job, task)
 	switch {
 	case err != nil:
 		return tidings.StopReport{}, err
@@ -155,8 +159,8 @@ func (q *Queue) takeBack(ctx context.Context, job *tidings.Job, info *asynq.Task
 // isOurs reports whether the job is a task of asynq.
 func isOurs(job *tidings.Job) bool { return job.Labels["task_queue"] == label["task_queue"] }
 
-// find gives the job's task, or nil if Redis has none.
-func (q *Queue) find(job *tidings.Job) (*asynq.TaskInfo, error) {
+// find gives the job's task by its ID, or nil if Redis has none.
+func (q *Queue) find(job *tidings.Job, task string) (*asynq.TaskInfo, error) {
 	queues := []string{}
 	if job.Task != nil && job.Task.Queue != "" {
 		queues = append(queues, job.Task.Queue)
@@ -168,7 +172,7 @@ func (q *Queue) find(job *tidings.Job) (*asynq.TaskInfo, error) {
 		queues = all
 	}
 	for _, name := range queues {
-		info, err := q.inspector.GetTaskInfo(name, job.ID)
+		info, err := q.inspector.GetTaskInfo(name, task)
 		switch {
 		case err == nil:
 			return info, nil

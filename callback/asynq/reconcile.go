@@ -1,6 +1,7 @@
 package asynq
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -76,6 +77,7 @@ func (q *Queue) lives(job *tidings.Job) bool {
 type finding struct {
 	job  tidings.Job
 	at   place           // where the log says that the task is
+	task string          // its ID
 	info *asynq.TaskInfo // nil: there is no task
 }
 
@@ -84,13 +86,11 @@ func (q *Queue) look(ctx context.Context, jobID string) (f finding, err error) {
 	if f.job, err = q.store.Job(ctx, jobID); err != nil {
 		return f, err
 	}
-	if f.at, err = q.place(ctx, &f.job); err != nil {
+	if f.at, f.task, err = q.place(ctx, &f.job); err != nil {
 		return f, err
 	}
-	if f.info, err = q.find(&f.job); err != nil || f.info == nil {
-		return f, err
-	}
-	return f, nil
+	f.info, err = q.find(&f.job, f.task)
+	return f, err
 }
 
 func (q *Queue) reconcile(ctx context.Context, jobID string) (changed bool, err error) {
@@ -144,7 +144,7 @@ func (q *Queue) missed(f *finding) (step place, events []tidings.Event) {
 
 // gone is for a job whose task is not in Redis.
 func (q *Queue) gone(f *finding, silent bool) (step place, events []tidings.Event) {
-	d := data{TaskID: f.job.ID, Attempt: f.at.attempt, Reconciled: true}
+	d := data{TaskID: f.task, Attempt: f.at.attempt, Reconciled: true}
 	switch {
 	case !silent || time.Since(f.job.UpdatedAt) < q.opts.Missing:
 		return step, nil
@@ -190,11 +190,12 @@ func (q *Queue) write(ctx context.Context, f *finding, step place, events []tidi
 	return err == nil && !r.Duplicate, err
 }
 
-// place finds the last step of the task that the log tells of.
-func (q *Queue) place(ctx context.Context, job *tidings.Job) (place, error) {
-	at := place{kind: queued}
+// place finds the last step of the task that the log tells of, and the task's
+// ID, which is the job's unless [Options].Job said otherwise.
+func (q *Queue) place(ctx context.Context, job *tidings.Job) (at place, task string, err error) {
+	at, task = place{kind: queued}, job.ID
 	if job.Task == nil || job.Task.Attempt == 0 {
-		return at, nil
+		return at, task, nil
 	}
 	query := tidings.Query{Backward: true, Limit: 500}
 	for {
@@ -203,11 +204,11 @@ func (q *Queue) place(ctx context.Context, job *tidings.Job) (place, error) {
 			break
 		}
 		if err != nil {
-			return at, err
+			return at, task, err
 		}
 		for i := range page.Events {
-			if p, ok := placeOfEvent(&page.Events[i]); ok {
-				return p, nil
+			if p, id, ok := placeOfEvent(&page.Events[i]); ok {
+				return p, cmp.Or(id, task), nil
 			}
 		}
 		if !page.More || len(page.Events) == 0 {
@@ -215,26 +216,29 @@ func (q *Queue) place(ctx context.Context, job *tidings.Job) (place, error) {
 		}
 		query.Before = page.Events[len(page.Events)-1].ID
 	}
-	return at, nil
+	return at, task, nil
 }
 
-// placeOfEvent gives the step that an event of the log tells of.
-func placeOfEvent(e *tidings.Event) (place, bool) {
+// placeOfEvent gives the step that an event of the log tells of, and the ID of
+// its task.
+func placeOfEvent(e *tidings.Event) (at place, task string, ok bool) {
 	kinds := map[string]kind{
 		tidings.TypeTaskQueued: queued, tidings.TypeTaskStarted: started, tidings.TypeTaskRetried: retried,
 		tidings.TypeTaskCompleted: ended, tidings.TypeTaskFailed: ended,
 	}
 	k, ok := kinds[e.Type]
 	if !ok {
-		return place{}, false
+		return place{}, "", false
 	}
 	var d data
 	_ = json.Unmarshal(e.Data, &d)
-	if k == queued {
-		return place{kind: queued}, true
+	switch {
+	case k == queued:
+		at = place{kind: queued}
+	case d.Epoch <= 0:
+		at = place{attempt: max(d.Attempt, 1), delivery: 1, kind: k}
+	default:
+		at = placeOf(d.Epoch).of(k)
 	}
-	if d.Epoch <= 0 {
-		return place{attempt: max(d.Attempt, 1), delivery: 1, kind: k}, true
-	}
-	return placeOf(d.Epoch).of(k), true
+	return at, d.TaskID, true
 }

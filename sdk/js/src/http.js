@@ -17,7 +17,8 @@ export class Server {
    */
   constructor(url, options = {}) {
     this.url = String(url).replace(/\/+$/, "");
-    new URL(this.url); // throws here, and not later, if it is none
+    const { username, password } = new URL(this.url); // throws here, and not later, if it is none
+    if (username || password) throw new TypeError("the URL of a server has no user and password: give a token, or headers"); // it would stand in logs
     this.token = options.token;
     this.headers = options.headers;
     this.fetch = options.fetch ?? ((/** @type {any} */ input, /** @type {any} */ init) => globalThis.fetch(input, init));
@@ -32,7 +33,8 @@ export class Server {
   async request(method, path, init = {}) {
     const query = new URLSearchParams(init.query).toString();
     const headers = { ...this.headers, ...init.headers };
-    const token = typeof this.token === "function" ? await this.token() : this.token;
+    const token = (typeof this.token === "function" ? await this.token() : this.token)?.trim(); // read from a file, it ends a line
+    if (token && !/^[!-~]+$/.test(token)) throw new TypeError("the token has characters that no token has: give it as it was issued, on one line");
     if (token) headers.Authorization = `Bearer ${token}`;
     if (init.body !== undefined) headers["Content-Type"] = "application/json";
     const answer = await this.fetch(this.url + path + (query && "?" + query), { method, headers, body: init.body, signal: init.signal });

@@ -71,6 +71,9 @@ export class TidingsCallbackHandler {
   /** How often each task of a graph was tried.
    * @type {Map<string, number>} */
   #tried = new Map();
+  /** How many of us tell a run, and the calls since.
+   * @type {Map<string, {of: number, calls: number}>} */
+  #copies = new Map();
   /** Hand-overs that were told; they climb as errors.
    * @type {WeakSet<object>} */
   #handed = new WeakSet();
@@ -181,6 +184,7 @@ export class TidingsCallbackHandler {
   handleChainStart(chain, inputs, runId, parentRunId, tags, metadata, runType, runName, extra) {
     void extra;
     this.job.guard("handleChainStart", () => {
+      if (this.#again(runId)) return;
       let parent = parentRunId;
       let name = runName;
       if (!this.#isRunId(parentRunId)) {
@@ -326,6 +330,7 @@ export class TidingsCallbackHandler {
    */
   handleChatModelStart(llm, messages, runId, parentRunId, extraParams, tags, metadata, runName) {
     this.job.guard("handleChatModelStart", () => {
+      if (this.#again(runId)) return;
       const parent = this.#parent(parentRunId);
       const params = extraParams?.invocation_params ?? {};
       const input = Array.isArray(messages) && messages.length === 1 ? messages[0] : messages;
@@ -366,7 +371,7 @@ export class TidingsCallbackHandler {
    */
   handleLLMNewToken(token, _indices, runId, _parentRunId, _tags, fields) {
     const m = this.#model(runId);
-    if (!m || this.#silent.has(runId)) return;
+    if (!m || this.#silent.has(runId) || !this.#first(runId)) return;
     const message = fields?.chunk?.message;
     if (message) this.job.guard("handleLLMNewToken", () => sideDeltas(m, message));
     m.delta(token);
@@ -380,7 +385,7 @@ export class TidingsCallbackHandler {
   handleChatModelStreamEvent(event, runId) {
     const m = this.#model(runId);
     const delta = event?.event === "content-block-delta" ? event.delta : undefined;
-    if (!m || !delta || this.#silent.has(runId)) return;
+    if (!m || !delta || this.#silent.has(runId) || !this.#first(runId)) return;
     if (delta.type === "text-delta") m.delta(delta.text);
     else if (delta.type === "reasoning-delta") m.delta(delta.reasoning, "reasoning");
   }
@@ -421,6 +426,7 @@ export class TidingsCallbackHandler {
    */
   handleToolStart(tool, input, runId, parentRunId, tags, _metadata, runName, toolCallId) {
     this.job.guard("handleToolStart", () => {
+      if (this.#again(runId)) return;
       const parent = this.#parent(parentRunId);
       const to = this.job.toolStart({
         id: runId,
@@ -441,7 +447,7 @@ export class TidingsCallbackHandler {
    */
   handleToolEvent(chunk, runId) {
     const t = this.#open.get(runId)?.to;
-    if (t instanceof ToolRun) this.job.custom("tool_event", chunk, t);
+    if (t instanceof ToolRun && this.#first(runId)) this.job.custom("tool_event", chunk, t);
   }
 
   /**
@@ -480,6 +486,7 @@ export class TidingsCallbackHandler {
    */
   handleRetrieverStart(retriever, query, runId, parentRunId, tags, _metadata, name) {
     this.job.guard("handleRetrieverStart", () => {
+      if (this.#again(runId)) return;
       const parent = this.#parent(parentRunId);
       const run = this.job.phase({
         id: runId,
@@ -518,7 +525,7 @@ export class TidingsCallbackHandler {
    * @param {string} runId
    */
   handleCustomEvent(eventName, data, runId) {
-    this.job.custom(eventName, data, this.#parent(runId)?.to);
+    if (this.#first(runId)) this.job.custom(eventName, data, this.#parent(runId)?.to);
   }
 
   // --- the runs of the framework ---------------------------------------------
@@ -537,6 +544,28 @@ export class TidingsCallbackHandler {
     return id === undefined ? undefined : (this.#open.get(id) ?? this.#ended.get(id) ?? this.#endedBefore.get(id));
   }
 
+  /**
+   * Whether the beginning of a run was told before: a handler that is given to a
+   * graph and to its call is called twice.
+   * @param {string} runId
+   */
+  #again(runId) {
+    if (!this.#open.has(runId)) return false;
+    const copies = this.#copies.get(runId) ?? { of: 1, calls: 0 };
+    copies.of++;
+    this.#copies.set(runId, copies);
+    return true;
+  }
+
+  /**
+   * Whether this call, of as many as there are copies of us, is the one that counts.
+   * @param {string} runId
+   */
+  #first(runId) {
+    const copies = this.#copies.get(runId);
+    return !copies || copies.calls++ % copies.of === 0;
+  }
+
   /** @param {string} runId */
   #model(runId) {
     const to = this.#open.get(runId)?.to;
@@ -549,6 +578,7 @@ export class TidingsCallbackHandler {
     if (!entry) return undefined;
     this.#open.delete(runId);
     this.#silent.delete(runId);
+    this.#copies.delete(runId);
     if (entry.to instanceof ModelRun) return entry; // nothing begins beneath one
     if (this.#ended.size === MIN_ENDED) {
       this.#endedBefore = this.#ended;

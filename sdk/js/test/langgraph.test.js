@@ -167,6 +167,15 @@ describe("an agent with a tool", () => {
     assert.equal(deltas.join(""), "ab");
   });
 
+  test("is told once where the handler is given twice", async () => {
+    const once = await observe((c) => agent(new ScriptedModel(twoSteps("Oslo"))).invoke(hi, c));
+    const twice = await observe((c) => agent(new ScriptedModel(twoSteps("Oslo"))).withConfig({ callbacks: c.callbacks }).invoke(hi, { ...c, callbacks: [...c.callbacks, ...c.callbacks] }));
+    const text = ({ events }) => events.filter((e) => e.data.status === "delta").map((e) => e.data.delta).join("");
+    const plain = ({ lines }) => lines.filter((l) => !l.includes(" delta "));
+    assert.deepEqual(plain(twice), plain(once));
+    assert.equal(text(twice), text(once));
+  });
+
   test("keeps tokens that are not for users to itself", async () => {
     const model = new ScriptedModel([{ pieces: ["secret"] }]).withConfig({ tags: ["nostream"] });
     const graph = new StateGraph(Notes)

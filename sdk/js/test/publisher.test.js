@@ -335,6 +335,23 @@ test("tokens: asked for each time, and waited for while they are refused", async
   }
 });
 
+test("no secret reaches a log or an error", async () => {
+  assert.throws(() => new HTTPPublisher("http://user:hunter2@127.0.0.1:1"), (err) => /no user and password/.test(err.message) && !err.message.includes("hunter2"));
+  const logger = quiet();
+  for (const token of ["s3cret", "s3cret\nX-Other: y", "s3cr\u{e9}t"]) {
+    const publisher = new HTTPPublisher("http://127.0.0.1:1", { token, logger });
+    const job = start(newJob("secret"), publisher);
+    await until(() => job.stats().retried > 0, "it was tried again");
+    assert.equal(await job.close({ timeoutMs: 1 }), false);
+  }
+  assert.ok(logger.lines.some((l) => l.includes("characters that no token has")));
+  assert.ok(!logger.lines.some((l) => l.includes("s3cr")), logger.lines.join("\n"));
+  const ends = new HTTPPublisher(server.url, { token: "t0ken\n", logger });
+  const job = start(newJob("ends-its-line"), ends);
+  job.end();
+  assert.equal(await job.flush({ timeoutMs: 60_000 }), true);
+});
+
 test("several jobs of one publisher go side by side; flush and close are of all", async () => {
   const publisher = publisherTo(server.url);
   const jobs = Array.from({ length: 20 }, () => start(newJob("many"), publisher));

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import threading
@@ -11,9 +12,10 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import Server, run_python, wait_for
+from conftest import Server, free_port, run_python, wait_for
 
-from tidings import FencedError, Handler
+from tidings import AuthError, FencedError, Handler, InvalidError, MemoryPublisher, UnavailableError, cancel
+from tidings._http import headers
 from tidings.http import HTTPPublisher
 
 
@@ -389,3 +391,39 @@ def test_a_handler_that_is_closed_twice_leaves_the_task_its_job(server: Server, 
         task.emit("custom", custom(0))
         assert task.close(30)
     assert numbers(server.events(job_id)) == [0]
+
+
+def test_no_secret_reaches_a_log_or_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    address = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(InvalidError) as password:
+        HTTPPublisher(address.replace("//", "//user:hunter2@"))
+    with pytest.raises(UnavailableError) as away:
+        cancel("job", url=address, token="s3cret")
+    with pytest.raises(AuthError) as bad:
+        cancel("job", url=address, token="s3cret\nX-Other: y")
+    for token in ("s3cret", "s3cret\nX-Other: y", "s3crét"):
+        publisher = HTTPPublisher(address, token)
+        publisher.emit("job", "custom", "{}")
+        assert not publisher.flush(0.1)
+        publisher.close(0)
+    told = f"{password.value} {away.value} {bad.value} {caplog.text}"
+    assert "can't publish job" in told
+    assert "no token has" in told
+    assert not any(secret in told for secret in ("hunter2", "s3cr"))
+
+
+def test_a_token_that_was_read_from_a_file_may_end_its_line() -> None:
+    assert headers("t0ken\n")["Authorization"] == "Bearer t0ken"
+
+
+def test_who_waits_no_longer_for_a_request_to_stop_is_forgotten() -> None:
+    async def wait() -> int:
+        with MemoryPublisher() as publisher:
+            job = publisher.open_job("job")
+            for _ in range(10):
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(job.wait_cancelled(), 0.001)
+            return len(job._waiters)
+
+    assert asyncio.run(wait()) == 0

@@ -772,6 +772,15 @@ def test_outputs_of_tools_that_do_not_like_to_be_looked_at(publisher: MemoryPubl
     assert [e.type for e in publisher.events("job")][1:] == ["tool_call", "tool_result"]
 
 
+def test_a_handler_that_is_given_twice_tells_everything_once(publisher: MemoryPublisher) -> None:
+    handler = TidingsCallbackHandler("job", publisher)
+    twice: Any = {**config(handler), "callbacks": [handler, handler]}
+    graph = agent().with_config(callbacks=[handler])
+    for _ in graph.stream(ASKED, twice, stream_mode="messages"):
+        pass
+    assert told(publisher, handler) == STREAMED
+
+
 def test_a_handler_used_again_after_the_end_says_so(
     publisher: MemoryPublisher, caplog: pytest.LogCaptureFixture
 ) -> None:

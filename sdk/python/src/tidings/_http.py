@@ -6,6 +6,7 @@ from __future__ import annotations
 # these could never be imported again.
 import encodings.idna  # noqa: F401
 import os
+import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from time import time
@@ -39,16 +40,23 @@ def server_url(url: str | None) -> str:
     chosen = (url or os.environ.get("TIDINGS_URL") or DEFAULT_URL).rstrip("/")
     if not chosen.startswith(("http://", "https://")):
         raise InvalidError(f"{chosen!r} can't be the URL of a Tidings server: it begins with http:// or https://")
+    if "@" in urlsplit(chosen).netloc:  # it would stand in logs
+        raise InvalidError("the URL of a Tidings server has no user and password: give a token, or headers")
     return chosen
 
 
 def headers(token: str | None, more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Give the headers of every request; the token given, or TIDINGS_TOKEN."""
     out = {"User-Agent": "tidings-python", "Accept": "application/json", **(more or {})}
-    secret = token or os.environ.get("TIDINGS_TOKEN")
+    secret = (token or os.environ.get("TIDINGS_TOKEN") or "").strip()  # read from a file, it ends a line
     if secret:
+        if not _TOKEN.fullmatch(secret):
+            raise AuthError("the token has characters that no token has: give it as it was issued, on one line")
         out["Authorization"] = f"Bearer {secret}"
     return out
+
+
+_TOKEN = re.compile("[!-~]+")
 
 
 def transport(url: str, verify: Any) -> httpx.HTTPTransport:

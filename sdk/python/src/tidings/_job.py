@@ -218,8 +218,14 @@ class JobPublisher(Delivery):
         with self._lock:
             if self._stop_request is not None or self._stopped is not None or self._gone:
                 return self._stop_request
-            self._waiters.append((loop, future))
-        await future
+            waiter = (loop, future)
+            self._waiters.append(waiter)
+        try:
+            await future
+        finally:
+            with self._lock:
+                if waiter in self._waiters:  # who waited has left
+                    self._waiters.remove(waiter)
         return self._stop_request
 
     def flush(self, timeout: float = 10.0) -> bool:

@@ -99,6 +99,7 @@ class TidingsCallbackHandler(_Base):
         self._silent: set[UUID] = set()  # model calls whose tokens are not for users
         self._tried: OrderedDict[tuple[UUID, Any], int] = OrderedDict()  # parent, task -> how often
         self._source: dict[UUID, str] = {}  # model call -> which of two ways its tokens come
+        self._copies: dict[UUID, list[int]] = {}  # run that is told by several of us -> how many, calls since
         self._handed: WeakSet[BaseException] = WeakSet()  # hand-overs that were told
         self._asked: OrderedDict[str, tuple[str, Any]] = OrderedDict()  # call ID -> tool, arguments
         if stream_models:
@@ -162,6 +163,8 @@ class TidingsCallbackHandler(_Base):
         """Begin a graph, a node, or what is hidden between them."""
         if self._raise and self.job.should_stop:
             self._refuse(told, run_id)
+        if self._again(run_id):
+            return
         try:
             self._chain_start(serialized, inputs, run_id, told)
         except Exception:
@@ -285,6 +288,8 @@ class TidingsCallbackHandler(_Base):
     def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: UUID, **told: Any) -> None:
         """Begin a call of a chat model."""
         self._stop_if_asked()
+        if self._again(run_id):
+            return
         try:
             self._model_start(serialized, messages[0] if len(messages) == 1 else messages, run_id, told)
         except Exception:
@@ -293,6 +298,8 @@ class TidingsCallbackHandler(_Base):
     def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, **told: Any) -> None:
         """Begin a call of a model that completes text."""
         self._stop_if_asked()
+        if self._again(run_id):
+            return
         try:
             self._model_start(serialized, prompts[0] if len(prompts) == 1 else prompts, run_id, told)
         except Exception:
@@ -319,7 +326,7 @@ class TidingsCallbackHandler(_Base):
         """Publish the next piece of a stream."""
         try:
             run = self._runs.get(run_id)
-            if isinstance(run, ModelRun) and self._tells(run_id, "token"):
+            if isinstance(run, ModelRun) and self._tells(run_id, "token") and self._first(run_id):
                 message = getattr(chunk, "message", None)
                 if message is None:
                     run.delta(str(token))
@@ -334,7 +341,7 @@ class TidingsCallbackHandler(_Base):
         """Publish the next piece of a stream of content blocks."""
         try:
             run, delta = self._runs.get(run_id), event.get("delta") or {}
-            if isinstance(run, ModelRun) and self._tells(run_id, "event"):
+            if isinstance(run, ModelRun) and self._tells(run_id, "event") and self._first(run_id):
                 if delta.get("type") == "text-delta":
                     run.delta(delta.get("text") or "")
                 elif delta.get("type") == "reasoning-delta":
@@ -396,6 +403,8 @@ class TidingsCallbackHandler(_Base):
     def on_tool_start(self, serialized: Any, input_str: str, *, run_id: UUID, **told: Any) -> None:
         """Begin a call of a tool."""
         self._stop_if_asked()
+        if self._again(run_id):
+            return
         try:
             name = str(_name(serialized) or told.get("name") or "")
             given = told.get("inputs")
@@ -466,6 +475,8 @@ class TidingsCallbackHandler(_Base):
     def on_retriever_start(self, serialized: Any, query: str, *, run_id: UUID, **told: Any) -> None:
         """Begin a search for documents."""
         self._stop_if_asked()
+        if self._again(run_id):
+            return
         try:
             self._runs[run_id] = self.job.phase(
                 str(told.get("name") or _name(serialized)),
@@ -501,7 +512,8 @@ class TidingsCallbackHandler(_Base):
         """Publish what the agent says by `dispatch_custom_event`, in the run that says it."""
         try:
             run = self._run(run_id)
-            (run or self.job).custom(str(name), data)
+            if self._first(run_id):
+                (run or self.job).custom(str(name), data)
         except Exception:
             self.job._fault("on_custom_event")
 
@@ -509,7 +521,8 @@ class TidingsCallbackHandler(_Base):
         """Say that a model or chain is tried again."""
         try:
             run = self._run(run_id)
-            (run or self.job).custom("retry", {"attempt": retry_state.attempt_number})
+            if self._first(run_id):
+                (run or self.job).custom("retry", {"attempt": retry_state.attempt_number})
         except Exception:
             self.job._fault("on_retry")
 
@@ -520,9 +533,26 @@ class TidingsCallbackHandler(_Base):
             return None
         return self._runs.get(run_id) or self._ended.get(run_id)
 
+    def _again(self, run_id: UUID) -> bool:
+        """Say whether the beginning of a run was told before: a handler that is given to a graph and to its call
+        is called twice."""
+        if run_id not in self._runs:
+            return False
+        self._copies.setdefault(run_id, [1, 0])[0] += 1
+        return True
+
+    def _first(self, run_id: UUID) -> bool:
+        """Say whether this call, of as many as there are copies of us, is the one that counts."""
+        copies = self._copies.get(run_id)
+        if copies is None:
+            return True
+        copies[1] += 1
+        return copies[1] % copies[0] == 1
+
     def _end(self, run_id: UUID) -> _Run | None:
         run = self._runs.pop(run_id, None)
         if run is not None:
+            self._copies.pop(run_id, None)
             self._ended[run_id] = run
             if len(self._ended) > _MAX_ENDED:
                 self._ended.popitem(last=False)

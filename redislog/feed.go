@@ -272,7 +272,11 @@ func (f *feed) entries(ctx context.Context, n, asked int) ([]feedEntry, error) {
 	switch {
 	case at.entry.IsZero():
 	case len(out) == 0 || out[0].id != at.entry:
-		f.at[n] = feedPos{}
+		before, err := f.lastBefore(ctx, n, at.entry)
+		if err != nil {
+			return nil, err
+		}
+		f.at[n] = feedPos{entry: before}
 		return nil, f.gap(out)
 	case at.within:
 		out[0].after = at.event
@@ -280,6 +284,17 @@ func (f *feed) entries(ctx context.Context, n, asked int) ([]feedEntry, error) {
 		out = out[1:]
 	}
 	return out, nil
+}
+
+// lastBefore is the newest entry before a place that is gone, or the zero ID. There is one
+// if Redis has lost its last writes, as at a failover: what is held up to there
+// was read, and must not be given as if it were new.
+func (f *feed) lastBefore(ctx context.Context, n int, place tidings.ID) (tidings.ID, error) {
+	rows, err := f.s.do(ctx, f.s.client.B().Xrevrange().Key(f.s.keys.feed(n)).End("("+place.String()).Start("-").Count(1).Build()).AsXRange()
+	if err != nil || len(rows) == 0 {
+		return tidings.ID{}, err
+	}
+	return tidings.ParseID(rows[0].ID)
 }
 
 func (f *feed) gap(held []feedEntry) error {

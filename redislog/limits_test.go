@@ -175,6 +175,50 @@ func TestTrimmedFeedIsAGap(t *testing.T) {
 	read(late, 1)
 }
 
+// A feed whose last entries are lost, as by a failover, says so and gives what is
+// new, not what was read before.
+func TestFeedThatLostItsEndIsAGap(t *testing.T) {
+	t.Parallel()
+	r := redistest.Server(t)
+	s := open(t, r.URL())
+	f, err := s.Feed(within(t), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	next := func() []tidings.Change {
+		changes, err := f.Next(within(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return changes
+	}
+	for n := range 4 {
+		mustAppend(t, s, "job", note(n))
+		next()
+	}
+	key := s.keys.feed(partitionOf("job"))
+	for range 2 {
+		last, _, _ := strings.Cut(r.CLI("XREVRANGE", key, "+", "-", "COUNT", "1"), "\n")
+		r.CLI("XDEL", key, last)
+	}
+	mustAppend(t, s, "job", note(4))
+	var changes []tidings.Change
+	for gap := (*tidings.GapError)(nil); gap == nil; {
+		if changes, err = f.Next(within(t)); err != nil {
+			if gap, _ = errors.AsType[*tidings.GapError](err); gap == nil {
+				t.Fatal(err)
+			}
+		}
+		if len(changes) > 0 {
+			t.Fatalf("without a word come %d changes", len(changes))
+		}
+	}
+	if changes = next(); len(changes) != 1 || string(changes[0].Event.Data) != string(note(4).Data) {
+		t.Errorf("after the gap: %+v", changes)
+	}
+}
+
 func TestFeedCursors(t *testing.T) {
 	t.Parallel()
 	var c feedCursor

@@ -111,7 +111,13 @@ func (f *follower) read(ctx context.Context, to chan<- batch) {
 }
 
 func (f *follower) take(b batch) error {
-	if _, gap := errors.AsType[*tidings.GapError](b.err); gap {
+	if gap, ok := errors.AsType[*tidings.GapError](b.err); ok {
+		if startsOver(gap) {
+			f.m.log.Warn("monitor: the store is another one, or an older state of it; all that it holds is counted anew")
+			f.m.progress.gaps.Add(1)
+			f.m.reset()
+			return nil
+		}
 		return f.m.bridge(f.m.ctx)
 	}
 	if b.err != nil {
@@ -178,6 +184,13 @@ func (f *follower) last() error {
 	m.beginSave(f.snapshot())
 	f.settle()
 	return nil
+}
+
+// startsOver reports whether the feed goes on with what was read before, or was
+// never of the store that was read: to add that to what was counted would count twice.
+func startsOver(gap *tidings.GapError) bool {
+	asked := gap.Cursor
+	return asked.Incarnation != "" && (asked.Incarnation != gap.Incarnation || !asked.ID.Less(gap.First))
 }
 
 // bridge takes over which jobs go on from the store, since the feed has lost

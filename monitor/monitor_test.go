@@ -179,6 +179,32 @@ func TestCheckpointOfAnotherStore(t *testing.T) {
 	}
 }
 
+// A store that is put back to an older state has what was counted before: nothing of it
+// counts twice.
+func TestStorePutBackCountsOnce(t *testing.T) {
+	t.Parallel()
+	store, state := openStore(t), &memory{}
+	publish(t, store, "a", started, done)
+	backup := filepath.Join(t.TempDir(), "backup")
+	if err := store.Backup(backup); err != nil {
+		t.Fatal(err)
+	}
+	m := watch(t, store, Options{State: state})
+	publish(t, store, "b", started, done)
+	await(t, "both are counted", func() bool { return events(m) == 4 })
+	m.Stop()
+	older, err := pebblelog.Open(backup, &pebblelog.Options{Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer older.Close()
+	m = watch(t, older, Options{State: state})
+	await(t, "the feed was read", func() bool { return m.Progress().Folded == 2 })
+	if o := m.Overview(time.Hour, ""); o.Totals.Events != 2 || o.Totals.Completed != 1 || o.Progress.Gaps != 1 {
+		t.Errorf("%+v", o)
+	}
+}
+
 // copy is the state as a crash of the node would leave it.
 func (s *memory) copy() *memory {
 	s.mu.Lock()

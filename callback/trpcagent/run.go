@@ -58,7 +58,7 @@ func (o *observation) endJob(ctx context.Context) {
 	o.mu.Lock()
 	err, output, paused := o.err, o.output, o.paused
 	o.mu.Unlock()
-	if err == nil && ctx.Err() != nil {
+	if err == nil && output == nil && ctx.Err() != nil { // it broke off without a word
 		err = context.Cause(ctx)
 	}
 	switch {

@@ -71,7 +71,7 @@ var (
 	envForm = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 	// yamlPlace is where the YAML package says an error is, which is not where it
 	// is in the file, and the Go type.
-	yamlPlace = regexp.MustCompile(`yaml: unmarshal errors:\n|line \d+: | in type struct \{.*\}`)
+	yamlPlace = regexp.MustCompile(`yaml: unmarshal errors:\n|\s*line \d+: | in type struct \{.*\}`)
 )
 
 func expandEnv(n *yaml.Node) (*yaml.Node, error) {

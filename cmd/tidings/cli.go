@@ -28,6 +28,9 @@ type cli struct {
 	Submit  submitCmd  `cmd:"" help:"Put a job on a task queue."`
 	Jobs    jobsCmd    `cmd:"" help:"List jobs."`
 	Workers workersCmd `cmd:"" help:"Show the workers of task queues."`
+	Alerts  alertsCmd  `cmd:"" help:"List alerts."`
+	Silence silenceCmd `cmd:"" help:"Silence alerts for a time."`
+	Rules   rulesCmd   `cmd:"" help:"Check alert rules, and try them on recorded runs."`
 	Cancel  cancelCmd  `cmd:"" help:"Ask a job to stop."`
 	Delete  deleteCmd  `cmd:"" help:"Delete a job and its events."`
 

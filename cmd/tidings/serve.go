@@ -28,6 +28,7 @@ type serveCmd struct {
 	authFlags
 	limitFlags
 	panelFlags
+	alertFlags
 
 	Heartbeat       time.Duration `help:"Time between signs of life on a quiet stream." default:"15s"`
 	SSERetry        time.Duration `name:"sse-retry" help:"What viewers are told to wait before they reconnect." default:"2s"`
@@ -108,6 +109,7 @@ func (s *serveCmd) Run(ctx context.Context, e *env) error {
 	// the second one ends the process.
 	context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt, syscall.SIGTERM) })
 	fmt.Fprintf(e.out, "Tidings serves on %s (Ctrl-C stops it)\n", a.URL())
+	go reloadOnHangup(ctx, a)
 	err = a.Wait(ctx)
 	if stopErr := a.Stop(context.WithoutCancel(ctx)); err == nil {
 		err = stopErr
@@ -129,6 +131,7 @@ func (s *serveCmd) config(log io.Writer) (app.Config, error) {
 		return c, err
 	}
 	s.panelFlags.apply(&c)
+	s.alertFlags.apply(&c)
 	c.Retention.AfterEnd, c.Retention.EventsPerJob, c.Retention.BytesPerJob = s.KeepFor, s.KeepEvents, s.KeepBytes
 	return c, s.authFlags.apply(&c)
 }

@@ -15,16 +15,23 @@ func (f *Fold) count(j *live, at int64, fn func(*Measures)) {
 }
 
 // seriesOfJob gives the series of every scope that the job is in, each once,
-// though several labels of it may be counted with the other ones. It is valid until the
-// next call.
+// though several labels of it may be counted with the other ones. They are found once,
+// until the job gets a name or labels, or series go; but as long as one of them is
+// that of the other ones, there may be room for it the next time.
 func (f *Fold) seriesOfJob(j *live) []*series {
-	list := append(f.scratch[:0], f.seriesOf(All), f.seriesOf(Scope{ByName, j.Job.Name}))
+	if j.series != nil && j.sweeps == f.sweeps {
+		return j.series
+	}
+	list := []*series{f.seriesOf(All), f.seriesOf(Scope{ByName, j.Job.Name})}
 	for _, key := range sortedKeys(j.Job.Labels) {
 		if s := f.seriesOf(Scope{ByLabel, key + "=" + j.Job.Labels[key]}); !slices.Contains(list, s) {
 			list = append(list, s)
 		}
 	}
-	f.scratch = list
+	j.series, j.sweeps = list, f.sweeps
+	if slices.ContainsFunc(list, func(s *series) bool { return s.scope.Value == Other }) {
+		j.series = nil
+	}
 	return list
 }
 
@@ -81,6 +88,7 @@ func (f *Fold) sweepSeries(by string) {
 		if scope.By == by && scope.Value != Other && s.expired(f.now) {
 			delete(f.series, scope)
 			f.scopes[by]--
+			f.sweeps++
 		}
 	}
 }
@@ -91,10 +99,10 @@ func (f *Fold) countEvent(j *live, e *tidings.Event, facts *Facts, at int64, fir
 	if begun {
 		j.Started = at
 	}
-	lag := max(at-e.Time.UnixMilli(), 0)
+	lag := binOf(float64(at - e.Time.UnixMilli()))
 	f.count(j, at, func(m *Measures) {
 		m.Events++
-		observe(&m.Lag, lag)
+		observeBin(&m.Lag, lag)
 		if first {
 			m.Created++
 		}

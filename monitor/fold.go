@@ -54,9 +54,8 @@ type Fold struct {
 
 	series map[Scope]*series
 	scopes map[string]int // how many there are of each kind
-	// scratch is what seriesOfJob gave last.
-	scratch []*series
-	swept   map[string]int64
+	sweeps int            // that took series away
+	swept  map[string]int64
 
 	steps      map[stepKey]*step
 	sweptSteps int64
@@ -133,7 +132,10 @@ func (f *Fold) Apply(c *tidings.Change) (Folded, bool) {
 	f.status(j, -1)
 	told := usageOf(&j.Job)
 	j.Job.Apply(e)
-	slim(&j.Job)
+	if mayName(e) {
+		slim(&j.Job)
+		j.series = nil
+	}
 	j.Heard = at
 	f.status(j, +1)
 	out.Job = &j.Job
@@ -145,6 +147,16 @@ func (f *Fold) Apply(c *tidings.Change) (Folded, bool) {
 	f.countOutcome(j, at, &out)
 	f.settle(j)
 	return out, true
+}
+
+// mayName reports whether an event may change more of the summary than numbers and the
+// status: its name, labels and texts.
+func mayName(e *tidings.Event) bool {
+	switch e.Type {
+	case tidings.TypeThought, tidings.TypeToolCall, tidings.TypeToolResult, tidings.TypeState, tidings.TypeCustom:
+		return false
+	}
+	return true
 }
 
 // advance gives the time that an ID counts for.

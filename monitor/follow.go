@@ -53,6 +53,12 @@ func (m *Monitor) term(pause *time.Duration) error {
 	return f.run()
 }
 
+// Before less than so many changes are followed by others, that many more may come.
+const (
+	fewChanges = 250
+	gather     = 20 * time.Millisecond
+)
+
 // follower is what one term needs.
 type follower struct {
 	m        *Monitor
@@ -96,6 +102,9 @@ func (f *follower) run() error {
 
 // read hands on what the feed gives. A gap is told once and the feed goes on
 // behind it; any other error is the last thing.
+//
+// What comes while little does is taken together: a read takes longer than a
+// change.
 func (f *follower) read(ctx context.Context, to chan<- batch) {
 	for {
 		changes, err := f.feed.Next(ctx)
@@ -105,6 +114,9 @@ func (f *follower) read(ctx context.Context, to chan<- batch) {
 			return
 		}
 		if _, gap := errors.AsType[*tidings.GapError](err); err != nil && !gap {
+			return
+		}
+		if err == nil && len(changes) < fewChanges && !sleep(ctx, gather) {
 			return
 		}
 	}

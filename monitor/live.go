@@ -63,6 +63,8 @@ type live struct {
 	Ended  *outcome           `json:"ended,omitempty"` // what was counted
 	Cost   map[string]float64 `json:"cost,omitempty"`  // of its model calls, by currency
 
+	series []*series  // what Fold.seriesOfJob gave; nil: to be found again
+	sweeps int        // of the fold then
 	in     *list.List // Fold.order or Fold.over
 	at     *list.Element
 	waits  *openRun // what waitsFor found, as long as sure

@@ -92,9 +92,11 @@ func mergeInto(to **Sketch, from *Sketch) {
 	(*to).Merge(from)
 }
 
-func observe(to **Sketch, ms int64) {
+func observe(to **Sketch, ms int64) { observeBin(to, binOf(float64(ms))) }
+
+func observeBin(to **Sketch, bin int16) {
 	if *to == nil {
 		*to = &Sketch{}
 	}
-	(*to).Add(float64(ms))
+	(*to).add(bin, 1)
 }

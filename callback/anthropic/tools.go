@@ -3,7 +3,6 @@ package anthropic
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 
 	"github.com/anthropics/anthropic-sdk-go"
 
@@ -22,31 +21,9 @@ func (t Tools) Run(ctx context.Context, job *tidings.Handler, content []anthropi
 	var results []anthropic.ContentBlockParamUnion
 	for i := range content {
 		if b := &content[i]; b.Type == "tool_use" {
-			answer, failed := t.run(ctx, job, b.ID, b.Name, b.Input)
-			results = append(results, anthropic.NewToolResultBlock(b.ID, answer, failed))
+			answer, err := tidings.Tools(t).Call(ctx, job, b.Name, b.ID, b.Input)
+			results = append(results, anthropic.NewToolResultBlock(b.ID, answer, err != nil))
 		}
 	}
 	return results
-}
-
-// run calls one tool and gives what the model is told of it.
-func (t Tools) run(ctx context.Context, job *tidings.Handler, id, name string, input json.RawMessage) (answer string, failed bool) {
-	output, err := job.Tool(ctx, name, id, input, func(ctx context.Context) (any, error) {
-		fn := t[name]
-		if fn == nil {
-			return nil, fmt.Errorf("there is no tool %q", name)
-		}
-		return fn(ctx, input)
-	})
-	if err != nil {
-		return err.Error(), true
-	}
-	if s, ok := output.(string); ok {
-		return s, false
-	}
-	text, err := json.Marshal(output)
-	if err != nil {
-		return "the tool's output can't be written as JSON: " + err.Error(), true
-	}
-	return string(text), false
 }

@@ -3,7 +3,6 @@ package openai
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 
 	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/packages/param"
@@ -54,27 +53,9 @@ func (t Tools) RunResponse(ctx context.Context, job *tidings.Handler, output []r
 
 // run calls one tool and gives what the model is told of it.
 func (t Tools) run(ctx context.Context, job *tidings.Handler, id, name, input string) string {
-	output, err := job.Tool(ctx, name, id, json.RawMessage(input), func(ctx context.Context) (any, error) {
-		fn := t[name]
-		if fn == nil {
-			return nil, fmt.Errorf("there is no tool %q", name)
-		}
-		return fn(ctx, json.RawMessage(input))
-	})
+	answer, err := tidings.Tools(t).Call(ctx, job, name, id, json.RawMessage(input))
 	if err != nil {
-		return "error: " + err.Error()
+		return "error: " + answer
 	}
-	return readable(output)
-}
-
-// readable is a tool's output as the model reads it.
-func readable(output any) string {
-	if s, ok := output.(string); ok {
-		return s
-	}
-	out, err := json.Marshal(output)
-	if err != nil {
-		return "error: the tool's output can't be written as JSON: " + err.Error()
-	}
-	return string(out)
+	return answer
 }

@@ -50,30 +50,22 @@ func think(ctx context.Context, job *tidings.Handler, m model, talk []message) (
 
 // use calls a tool. What it failed of is for the model to read.
 func use(ctx context.Context, job *tidings.Handler, call toolCall) string {
-	output, err := job.Tool(ctx, call.tool, call.id, call.input, func(ctx context.Context) (any, error) {
-		tool := tools[call.tool]
-		if tool == nil {
-			return nil, fmt.Errorf("there is no tool %q", call.tool)
-		}
-		return tool(ctx, call.input)
-	})
+	answer, err := tools.Call(ctx, job, call.tool, call.id, call.input)
 	if err != nil {
-		return "error: " + err.Error()
+		return "error: " + answer
 	}
-	return fmt.Sprint(output)
+	return answer
 }
 
 // tools are what the agent can do.
-var tools = map[string]func(ctx context.Context, input json.RawMessage) (string, error){
-	"weather": weather,
-}
+var tools = tidings.Tools{"weather": weather}
 
 // weather is a tool. It was not handed the job, and tells of its progress all
 // the same.
-func weather(ctx context.Context, input json.RawMessage) (string, error) {
+func weather(ctx context.Context, input json.RawMessage) (any, error) {
 	var in struct{ City string }
 	if err := json.Unmarshal(input, &in); err != nil {
-		return "", err
+		return nil, err
 	}
 	_, run := tidings.FromContext(ctx)
 	run.Progress(0.5, "looking up "+in.City)
@@ -83,5 +75,5 @@ func weather(ctx context.Context, input json.RawMessage) (string, error) {
 	case "Rome":
 		return "rain, 12 degrees", nil
 	}
-	return "", errors.New("no weather station in " + in.City)
+	return nil, errors.New("no weather station in " + in.City)
 }

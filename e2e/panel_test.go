@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tidings/app"
 )
 
 // A person at the panel, in a real browser: js/panel/suite.mjs does what its cases
@@ -22,10 +24,11 @@ import (
 // With TIDINGS_SCREENSHOTS=1 the pictures of the documentation are made anew.
 func TestPanel(t *testing.T) {
 	needs(t, "node", "chromium", "js/node_modules/playwright-core/package.json", "js/node_modules/axe-core/package.json")
-	ctx := testContext(t, 4*time.Minute)
+	ctx := testContext(t, 6*time.Minute)
 	s := serve(t, "--data", t.TempDir())
 	locked := serve(t, "--data", t.TempDir(), "--api-key", panelKey, "--read-only")
 	beneath := serveBeneath(t, "/ops/tidings")
+	alerting := serveAlerts(t)
 	pictures := t.ArtifactDir()
 	if os.Getenv("TIDINGS_SCREENSHOTS") == "1" {
 		pictures = absolute(t, []string{"../docs/img"})[0]
@@ -37,7 +40,7 @@ func TestPanel(t *testing.T) {
 		"start": s.start,
 	}}
 	config, err := json.Marshal(map[string]any{
-		"url": s.url(), "locked": locked.url(), "key": panelKey, "beneath": beneath, "pictures": pictures,
+		"url": s.url(), "locked": locked.url(), "key": panelKey, "beneath": beneath, "alerting": alerting, "pictures": pictures,
 		"recorded": absolute(t, recorded), "only": os.Getenv("TIDINGS_PANEL_CASE"),
 	})
 	if err != nil {
@@ -56,6 +59,34 @@ func serveBeneath(t *testing.T, prefix string) string {
 	s.start()
 	t.Cleanup(s.kill)
 	return s.url() + prefix
+}
+
+// panelRules resolve at once, so that a test need not wait for it.
+const panelRules = `builtin: false
+every: 1s
+rules:
+  - {name: jobs_failing, keep_firing_for: 0s}
+  - {name: loop, keep_firing_for: 0s}
+  - {name: watchdog}
+`
+
+// serveAlerts starts a server with those rules and gives its URL.
+func serveAlerts(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, dir, "rules.yaml", panelRules)
+	a, err := app.Start(t.Context(), app.Config{
+		Addr: "127.0.0.1:0", DataDir: filepath.Join(dir, "data"), RulesFile: filepath.Join(dir, "rules.yaml"), LogOutput: io.Discard,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := a.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return a.URL()
 }
 
 // suite runs a script of browser cases. It prints one JSON object a line: a case

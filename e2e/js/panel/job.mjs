@@ -62,9 +62,10 @@ export const cases = {
     const file = readFileSync(await (await saving).path(), "utf8").trim().split("\n");
     assert.equal(file.length, 16);
     assert.equal(JSON.parse(file[15]).event_type, "done");
+    await page.setViewportSize({ width: 1120, height: 740 });
     await page.goto(config.url + "/jobs/live?event=" + JSON.parse(file[12]).id);
     await panel.waitFor();
-    await picture(page, "panel-job");
+    await picture(page, "panel-job", { width: 1120, height: 740 });
     await axe(page, "a job");
     quiet(page);
   },

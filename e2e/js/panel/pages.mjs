@@ -11,8 +11,10 @@ export const cases = {
     await publish("one-more", [event("phase_update", { phase: "job", status: "started", name: "one more" })]);
     await until("a job that starts is seen", async () => (await number(page, "running")) === before + 1);
     await until("charts are drawn", async () => (await page.locator(".chart canvas").count()) === 4);
-    await picture(page, "panel-overview");
     await axe(page, "overview");
+    await page.getByRole("button", { name: "15 min" }).click();
+    await until("the chosen time", async () => page.url().includes("window=15m"));
+    await picture(page, "panel-overview", { width: 1120, height: 720 });
     await page.getByRole("button", { name: "24 h" }).click();
     await until("the time is in the address", () => new URL(page.url()).searchParams.get("window") === "24h");
     await page.getByRole("link", { name: /^running/ }).click();

@@ -3,5 +3,6 @@ import { run } from "./harness.mjs";
 import { cases as jobs } from "./jobs.mjs";
 import { cases as job } from "./job.mjs";
 import { cases as pages } from "./pages.mjs";
+import { cases as alerts } from "./alerts.mjs";
 
-await run({ ...jobs, ...job, ...pages });
+await run({ ...jobs, ...job, ...pages, ...alerts });

@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { session, signIn, signOut, token, wantsToken } from "./api";
 import { readOnly } from "./base";
 import { firing } from "./feed";
+import { Boundary } from "./boundary";
 import { Icon } from "./icons";
 import { useNow } from "./hooks";
 import { Alerts } from "./pages/alerts";
@@ -35,6 +36,7 @@ export function Shell() {
       <a class="skip" href="#main" onClick={skip}>Skip to content</a>
       <TopBar current={current} />
       <main id="main" tabIndex={-1} key={session.value}>
+        <Boundary key={path}>
         {wantsToken.value ? (
           <SignIn why={wantsToken.value} />
         ) : job ? (
@@ -44,6 +46,7 @@ export function Shell() {
         ) : (
           <p class="empty">There is no such page.</p>
         )}
+        </Boundary>
       </main>
     </>
   );

@@ -16,7 +16,7 @@ export function Inspector({ row, index, close, step }: Props) {
       <div class="bar">
         <h2>{row.type}</h2>
         <span class="grow" />
-        <Copy text={() => pretty(parse(row.raw))} what="the event as JSON" />
+        <Copy text={() => formatted(row.raw)} what="the event as JSON" />
         <Copy text={() => location.href} what="a link to this event" short />
         <button class="quiet icon" onClick={() => step(-1)} aria-label="Event before" title="Event before (↑)">↑</button>
         <button class="quiet icon" onClick={() => step(1)} aria-label="Next event" title="Next event (↓)">↓</button>
@@ -32,7 +32,19 @@ export function Inspector({ row, index, close, step }: Props) {
 
 /** dataText is the event's data as it stands in its JSON. */
 function dataText(raw: string): string {
-  const node = parse(raw);
-  const data = node.kind === "object" ? node.entries.find(([k]) => k === "data")?.[1] : undefined;
-  return data ? pretty(data) : raw;
+  try {
+    const node = parse(raw);
+    const data = node.kind === "object" ? node.entries.find(([k]) => k === "data")?.[1] : undefined;
+    return data ? pretty(data) : raw;
+  } catch {
+    return raw; // nested too deep to be drawn
+  }
+}
+
+function formatted(raw: string): string {
+  try {
+    return pretty(parse(raw));
+  } catch {
+    return raw;
+  }
 }

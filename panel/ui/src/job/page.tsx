@@ -46,7 +46,10 @@ function useJob(id: string, log: Log) {
         if (ended(current.status)) setStuck(undefined);
         else setStuck((await get<{ jobs: Stuck[] }>("v1/stuck?job=" + encodeURIComponent(id), stop.signal)).jobs[0]);
       } catch (e) {
-        if (!stop.signal.aborted && !current) setError(whyGone(e));
+        if (!stop.signal.aborted && !current) {
+          setError(whyGone(e));
+          timer = window.setTimeout(() => ask.current(), 3000); // a link may be there before its job
+        }
       }
       return current;
     };

@@ -53,3 +53,20 @@ func TestTheModelSaysWhichToolsItAsksFor(t *testing.T) {
 		t.Errorf("got:\n%s", got)
 	}
 }
+
+// TestToolThatAsksForInputLeavesTheJobWaiting: by the words that every agent may
+// use, although the framework goes on with what it takes for an error.
+func TestToolThatAsksForInputLeavesTheJobWaiting(t *testing.T) {
+	s := start(t, nil)
+	ask := newTool(t, "ask", func(ctx agent.Context, _ city) (report, error) {
+		_, run := tidings.FromContext(adk.Context(ctx))
+		run.Interrupt("which one?")
+		return report{}, tidings.ErrInterrupted
+	})
+	must(t, s.run(newAgent(t, "weather", newModel(calls("c1", "ask", map[string]any{"city": "Oslo"}), says("I asked")), withTools(ask)), streaming))
+	got := s.outline()
+	if strings.Contains(got, "tool_result") || strings.Contains(got, "\ndone") || !strings.Contains(got, "phase_update interrupted agent weather") {
+		t.Errorf("got:\n%s", got)
+	}
+	s.status(tidings.StatusWaiting)
+}

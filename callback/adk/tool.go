@@ -2,6 +2,7 @@ package adk
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"google.golang.org/adk/v2/agent"
@@ -65,6 +66,9 @@ func (v *invocation) toolEnds(ctx agent.Context, t tool.Tool, args, result map[s
 			run.run.End(nil, nil)
 			return
 		}
+	}
+	if errors.Is(err, tidings.ErrInterrupted) { // it said what for
+		v.interrupted = true
 	}
 	if err == nil && t.IsLongRunning() {
 		v.waits(ctx, t.Name(), id, run, result)

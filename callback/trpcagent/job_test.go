@@ -55,3 +55,22 @@ func TestTheModelSaysWhichToolsItAsksFor(t *testing.T) {
 		t.Errorf("got:\n%s", text)
 	}
 }
+
+// TestToolThatAsksForInputLeavesTheJobWaiting: by the words that every agent may
+// use, although the framework goes on with what it takes for an error.
+func TestToolThatAsksForInputLeavesTheJobWaiting(t *testing.T) {
+	s := newStory(t, nil)
+	s.run(newAgent("weather", newModel(answer{calls: []string{`{"city":"Oslo"}`}}, answer{text: "I asked"}),
+		withTool(func(ctx context.Context, _ place) (string, error) {
+			_, run := tidings.FromContext(ctx)
+			run.Interrupt("which one?")
+			return "", tidings.ErrInterrupted
+		})))
+	log := s.outline()
+	if strings.Contains(log, "tool_result") || strings.Contains(log, "\ndone") || !strings.Contains(log, "phase_update interrupted agent weather") {
+		t.Errorf("got:\n%s", log)
+	}
+	if got := s.log.Summary("job").Status; got != tidings.StatusWaiting {
+		t.Errorf("the job is %s", got)
+	}
+}

@@ -58,6 +58,11 @@ func (o *observation) toolEnds(ctx context.Context, args *tool.AfterToolArgs) {
 		t.run.End(nil, nil)
 		return
 	}
+	if errors.Is(args.Error, tidings.ErrInterrupted) { // it said what for
+		o.mu.Lock()
+		o.paused = true
+		o.mu.Unlock()
+	}
 	t.run.End(args.Result, args.Error)
 }
 

@@ -43,7 +43,7 @@ func BenchmarkAppendWatched(b *testing.B) {
 				before, began := processor(), time.Now()
 				n := appendRuns(b, store)
 				b.ReportMetric(float64(n)/time.Since(began).Seconds(), "events/s")
-				for watched && events(m) < n {
+				for watched && m.Progress().Folded < n {
 					time.Sleep(time.Millisecond)
 				}
 				b.ReportMetric(float64((processor()-before).Nanoseconds())/1e3/float64(n), "cpu-µs/event")

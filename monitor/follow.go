@@ -55,7 +55,7 @@ func (m *Monitor) term(pause *time.Duration) error {
 
 // Before less than so many changes are followed by others, that many more may come.
 const (
-	fewChanges = 250
+	fewChanges = 32 // less than any store gives at once when it has more
 	gather     = 20 * time.Millisecond
 )
 

@@ -63,3 +63,23 @@ func TestTheModelSaysWhichToolsItAsksFor(t *testing.T) {
 		t.Errorf("%d events say it:\n%v", n, strings.Join([]string{s.outline()}, ""))
 	}
 }
+
+// TestToolThatAsksForInputByOurWordsLeavesTheJobWaiting: they work in every
+// framework; the flow itself fails of it.
+func TestToolThatAsksForInputByOurWordsLeavesTheJobWaiting(t *testing.T) {
+	s := start(t, nil)
+	w := newWorld(t, asks("c1", "ask", city{"Oslo"}), says("sunny"))
+	w.tool("ask", func(ctx *ai.ToolContext, _ city) (string, error) {
+		_, run := tidings.FromContext(ctx)
+		run.Interrupt("which one?")
+		return "", tidings.ErrInterrupted
+	})
+	flow := genkit.DefineFlow(w.Genkit, "weather", func(ctx context.Context, q string) (string, error) { return w.text(ctx, q) })
+	_, err := s.run(func(ctx context.Context) (string, error) { return flow.Run(ctx, "hi") })
+	wantError(t, err, "waits for input")
+	got := s.outline()
+	if strings.Contains(got, "tool_result") || strings.Contains(got, "\nerror") || strings.Contains(got, "failed") {
+		t.Errorf("got:\n%s", got)
+	}
+	s.status(tidings.StatusWaiting)
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"sync"
 
 	"github.com/firebase/genkit/go/core/tracing"
@@ -104,6 +105,8 @@ func failure(s sdktrace.ReadOnlySpan, attributes []attribute.KeyValue) error {
 	switch {
 	case status.Code != codes.Error && value(attributes, "genkit:state") != "error":
 		return nil
+	case strings.Contains(status.Description, tidings.ErrInterrupted.Error()):
+		return tidings.ErrInterrupted // a span keeps no more of it than its text
 	case status.Description != "":
 		return errors.New(status.Description)
 	}

@@ -144,10 +144,10 @@ func (h *Handler) JobID() string {
 	return h.jobID
 }
 
-// Context is for the agent's work, and holds the job, see [FromContext]. It ends with the context given to [Start],
-// at Close, when the job is asked to stop (its cause is then a
-// [*CancelledError]), and when another handler has taken the job over
-// ([*FencedError]) or ended it ([*ClosedError]). A nil Handler gives the
+// Context is for the agent's work, and holds the job, see [FromContext]. It ends
+// with the context given to [Start], at Close, when the job is asked to stop (its
+// cause is then a [*CancelledError]), and when another handler has taken the job
+// over ([*FencedError]) or ended it ([*ClosedError]). A nil Handler gives the
 // background context.
 func (h *Handler) Context() context.Context {
 	if h == nil {

@@ -176,7 +176,7 @@ func TestLostWorkerIsNotAStuckJob(t *testing.T) {
 	r := newTape(t, "builtin: false\nrules: [{name: lost_worker, for: 0s}, {name: stuck_job, for: 0s}]")
 	r.add("a", "custom", `{}`).add("b", "custom", `{}`)
 	ended := r.at
-	w := &world{now: r.at.Add(time.Minute), fold: r.f, stuck: []monitor.Stuck{
+	w := &world{now: r.at.Add(time.Minute), full: true, fold: r.f, stuck: []monitor.Stuck{
 		{JobID: "a", Stalled: true, LeaseUntil: &ended, Worker: "w1", SilentMS: 90_000, Says: "no step is open"},
 		{JobID: "b", Stalled: true, SilentMS: 400_000, Says: "no step is open"}}}
 	r.s.step(r.c, nil, w)

@@ -49,8 +49,9 @@ type Engine struct {
 	held      context.Context // of the lease; nil: never had it
 	epoch     int64
 	evaluated time.Time
-	observed  bool // changes came since
-	dirty     bool // there is something that should be saved soon
+	full      time.Time // when all rules were evaluated
+	observed  bool      // changes came since
+	dirty     bool      // there is something that should be saved soon
 	silences  []Silence
 	outside   Outside
 	counters  counters
@@ -105,7 +106,7 @@ func (e *Engine) Lead(ctx context.Context, raw []byte) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.state, e.held, e.observed, e.evaluated = s, ctx, true, time.Time{}
+	e.state, e.held, e.observed, e.evaluated, e.full = s, ctx, true, time.Time{}, time.Time{}
 	e.group.Go(func() { e.deliver(ctx) })
 	return nil
 }
@@ -132,15 +133,26 @@ func (e *Engine) Tick(now time.Time, m *monitor.Monitor) (save bool) {
 	if !e.due(now) || progress.Lag > catchUp {
 		return e.takeDirty()
 	}
-	stuck := m.Stuck(monitor.StuckQuery{Limit: mostStuck})
-	jobs := m.Overview(time.Minute, "").Jobs
+	w := &world{now: now, full: e.fullDue(now), gaps: progress.Gaps}
+	if w.full {
+		w.stuck = m.Stuck(monitor.StuckQuery{Limit: mostStuck})
+		w.jobs = m.Overview(time.Minute, "").Jobs
+	}
 	e.mu.Lock()
-	e.epoch = progress.Epoch
+	e.epoch, w.outside = progress.Epoch, e.outside
 	m.View(func(f *monitor.Fold) {
-		e.evaluate(&world{now: now, fold: f, stuck: stuck, jobs: jobs, gaps: progress.Gaps, outside: e.outside})
+		w.fold = f
+		e.evaluate(w)
 	})
 	e.mu.Unlock()
 	return e.takeDirty()
+}
+
+// fullDue reports whether rules that look at windows are to be evaluated too.
+func (e *Engine) fullDue(now time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return now.Sub(e.full) >= e.config.Every
 }
 
 // due reports whether rules are to be evaluated: from time to time, and at once
@@ -148,7 +160,7 @@ func (e *Engine) Tick(now time.Time, m *monitor.Monitor) (save bool) {
 func (e *Engine) due(now time.Time) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return now.Sub(e.evaluated) >= e.config.Every || e.observed && now.Sub(e.evaluated) >= time.Second
+	return now.Sub(e.full) >= e.config.Every || e.observed
 }
 
 func (e *Engine) takeDirty() bool {
@@ -165,6 +177,9 @@ func (e *Engine) evaluate(w *world) {
 		e.logTransition(&changes[i])
 	}
 	e.evaluated, e.observed = w.now, false
+	if w.full {
+		e.full = w.now
+	}
 	if len(changes) > 0 || told {
 		e.dirty = true
 	}
@@ -181,7 +196,7 @@ func (s *state) step(c *Config, silences []Silence, w *world) (changes []Transit
 	}
 	w.tally, w.memo, w.began = s.Tally, s.Memo, s.Began
 	for _, r := range c.Rules {
-		if !r.Disabled {
+		if !r.Disabled && s.due(r, w) {
 			changes = append(changes, s.advance(r, r.safely(w), w.now)...)
 		}
 	}

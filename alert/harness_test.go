@@ -83,7 +83,7 @@ func (r *tape) tool(job, tool, input, output string) *tape {
 
 // tick evaluates the rules now.
 func (r *tape) tick() *tape {
-	w := &world{now: r.at, fold: r.f, stuck: r.f.Stuck(monitor.StuckQuery{Limit: mostStuck}, r.at), gaps: r.gaps, outside: r.out}
+	w := &world{now: r.at, full: true, fold: r.f, stuck: r.f.Stuck(monitor.StuckQuery{Limit: mostStuck}, r.at), gaps: r.gaps, outside: r.out}
 	changes, _ := r.s.step(r.c, r.hush, w)
 	r.story = append(r.story, changes...)
 	return r

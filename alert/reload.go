@@ -79,7 +79,7 @@ func (e *Engine) Reload() error {
 		return err
 	}
 	e.config, e.notifiers, e.file = config, notifiers, status
-	e.evaluated = time.Time{} // at the next tick
+	e.full = time.Time{} // at the next tick
 	e.log.Info("alerts: rules were loaded", "file", e.opts.File, "rules", len(config.Rules))
 	return nil
 }

@@ -16,6 +16,7 @@ type Replay struct {
 	fold   *monitor.Fold
 	now    time.Time
 	ticked time.Time
+	full   time.Time
 }
 
 // NewReplay begins with nothing.
@@ -58,7 +59,11 @@ func (r *Replay) Wait(d time.Duration) (changes []Transition) {
 
 func (r *Replay) tick() []Transition {
 	r.ticked = r.now
-	w := &world{now: r.now, fold: r.fold, stuck: r.fold.Stuck(monitor.StuckQuery{Limit: mostStuck}, r.now)}
+	w := &world{now: r.now, fold: r.fold, full: r.now.Sub(r.full) >= r.config.Every}
+	if w.full {
+		r.full = r.now
+		w.stuck = r.fold.Stuck(monitor.StuckQuery{Limit: mostStuck}, r.now)
+	}
 	changes, _ := r.state.step(r.config, nil, w)
 	return changes
 }

@@ -96,6 +96,7 @@ type finding struct {
 // world is what rules look at.
 type world struct {
 	now     time.Time
+	full    bool // not only what events brought about is to be evaluated
 	fold    *monitor.Fold
 	stuck   []monitor.Stuck
 	jobs    monitor.JobCounts
@@ -114,6 +115,7 @@ type detector struct {
 	name, help string
 	severity   string
 	wait, keep time.Duration
+	every      time.Duration  // between two evaluations, if they cost much; 0: as the others
 	defaults   map[string]any // also the type of each setting: duration, float64, string or []string
 	settings   map[string]string
 	check      func(r *Rule) error
@@ -146,6 +148,19 @@ func (r *Rule) evaluate(w *world) evaluation {
 		return evaluation{findings: w.tally.findings(r, w.now)}
 	}
 	return evaluation{findings: r.detector.eval(r, w)}
+}
+
+// due reports whether the rule is to be evaluated now. What events bring about is
+// each time: people who wait for a job should know soon.
+func (s *state) due(r *Rule, w *world) bool {
+	if r.detector != nil && r.detector.eval == nil {
+		return true
+	}
+	if !w.full || r.detector == nil || r.detector.every == 0 {
+		return w.full
+	}
+	status := s.Rules[r.Name]
+	return status == nil || w.now.Sub(*status.EvaluatedAt) >= r.detector.every
 }
 
 func ptr(v float64) *float64 { return &v }

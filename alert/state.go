@@ -2,6 +2,8 @@ package alert
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -44,24 +46,45 @@ func readState(raw []byte) (s *state, ok bool) {
 	if err := json.Unmarshal(raw, s); err != nil || s.Format != stateFormat {
 		return newState(), false
 	}
-	fresh := newTally() // a map that was empty was left out
-	if s.Tally == nil {
-		s.Tally = fresh
-	}
-	orMap(&s.Tally.Jobs, fresh.Jobs)
-	orMap(&s.Tally.Names, fresh.Names)
-	orMap(&s.Tally.Found, fresh.Found)
-	orMap(&s.Tally.Over, fresh.Over)
+	s.mend()
 	for _, r := range s.Outbox {
 		r.committed = true // it was saved
 	}
 	return s, true
 }
 
-func orMap[V any](m *map[string]V, empty map[string]V) {
-	if *m == nil {
-		*m = empty
+// mend makes what was left out, and drops what is nothing.
+func (s *state) mend() {
+	fresh := newState()
+	if s.Tally == nil {
+		s.Tally = fresh.Tally
 	}
+	mendMap(&s.Tally.Jobs, func(j *jobTally) bool { return j == nil })
+	mendMap(&s.Tally.Names, func(n *nameTally) bool { return n == nil })
+	mendMap(&s.Tally.Found, func(of map[string]*found) bool { return of == nil })
+	mendMap(&s.Tally.Over, func(int64) bool { return false })
+	for _, of := range s.Tally.Found {
+		maps.DeleteFunc(of, func(_ string, f *found) bool { return f == nil })
+	}
+	mendMap(&s.Memo, func(memo) bool { return false })
+	mendMap(&s.Alerts, func(of map[string]*instance) bool { return of == nil })
+	for _, of := range s.Alerts {
+		maps.DeleteFunc(of, func(_ string, i *instance) bool {
+			return i == nil || i.State != Pending && i.FiredAt == nil || i.State == Resolved && i.ResolvedAt == nil
+		})
+	}
+	mendMap(&s.Rules, func(r *ruleStatus) bool { return r == nil || r.EvaluatedAt == nil })
+	mendMap(&s.Groups, func(g *group) bool { return g == nil })
+	for _, rows := range []*[]*row{&s.Outbox, &s.Dead, &s.Sent} {
+		*rows = slices.DeleteFunc(*rows, func(r *row) bool { return r == nil })
+	}
+}
+
+func mendMap[V any](m *map[string]V, drop func(V) bool) {
+	if *m == nil {
+		*m = map[string]V{}
+	}
+	maps.DeleteFunc(*m, func(_ string, v V) bool { return drop(v) })
 }
 
 // note keeps what changed.

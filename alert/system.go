@@ -239,7 +239,7 @@ var watchdog = &detector{
 // grown is by how much a counter has grown within the time. A counter of a
 // process that began anew is taken as it is.
 func (w *world) grown(r *Rule, key string, value int64, hold time.Duration) int64 {
-	id := r.Name + "\x00" + key
+	id := r.Name + "\x00grown\x00" + key
 	m, known := w.memo[id]
 	switch {
 	case known && value > m.Value:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 from callback_cases import CASES, Player, joined, load
-from conftest import Redis, Server, wait_for
+from conftest import Redis, Server, run_python, wait_for
 from graphs import Items, agent
 from langchain_core.messages import HumanMessage
 from langgraph.graph import END, START, StateGraph
@@ -98,6 +98,25 @@ def test_straight_to_redis_and_over_http_give_the_same_events(
     for at in (server, redis_backed_server):
         summary = at.job(job_id)
         assert (summary["status"], summary["name"], summary["labels"]) == ("completed", "agent", {"team": "a"})
+
+
+def test_a_program_that_ends_while_its_job_waits_for_another_root_ends_it(server: Server, job_id: str) -> None:
+    code = """
+import os, sys
+import tidings
+publisher = tidings.HTTPPublisher(sys.argv[1], exit_timeout=60)
+job = tidings.start(sys.argv[2], publisher, automatic=True, grace=3600)
+job.phase("root").end({"n": 1})
+if os.fork() == 0:
+    sys.exit()  # what is the parent's to end
+os.wait()
+job.phase("another").end({"n": 2})
+"""
+    ended = run_python(code, server.url, job_id)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    events = stored(server, job_id)
+    assert [e.data.get("phase") for e in events] == ["job", "root", "root", "another", "another", None]
+    assert (events[-1].type, events[-1].data["output"]) == ("done", {"n": 2})
 
 
 # --- the server is away ---

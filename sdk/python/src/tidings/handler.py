@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import logging
 import os
@@ -874,11 +875,22 @@ def _cost(amount: float, currency: str) -> str:
 _handlers: weakref.WeakSet[Handler] = weakref.WeakSet()
 
 
+def _end_all_pending() -> None:
+    """End the jobs that only wait for another root: the program ends, and none will come."""
+    for handler in list(_handlers):
+        handler._safely("end of the program", handler._end_pending)
+
+
+# Runs before what the publisher's module has registered: that sends what this says.
+atexit.register(_end_all_pending)
+
+
 def _after_fork() -> None:
     """Free the locks that other threads of the parent held, and make IDs of our own."""
     _random.seed()
     for handler in list(_handlers):
         handler._lock = threading.RLock()
+        handler._timer = None  # the parent ends its jobs
 
 
 if hasattr(os, "register_at_fork"):

@@ -34,6 +34,7 @@ func publish(t testing.TB, c *redistest.Conn, channel, message string) {
 
 // What can't be read is counted and skipped, and what comes after it is told.
 func TestBadMessagesAreSkipped(t *testing.T) {
+	t.Parallel()
 	redis := redistest.Server(t)
 	store := testStore(t)
 	a := &app{t: t, redis: redis}
@@ -82,6 +83,7 @@ func TestBadMessagesAreSkipped(t *testing.T) {
 }
 
 func TestKeywordArgument(t *testing.T) {
+	t.Parallel()
 	for repr, want := range map[string]string{
 		`{'job_id': 'a'}`:         "a",
 		`{'n': 3, 'job_id': 'a'}`: "a",
@@ -117,6 +119,7 @@ func FuzzKeywordArgument(f *testing.F) {
 }
 
 func TestPythonRepr(t *testing.T) {
+	t.Parallel()
 	for value, want := range map[string]string{
 		`{"a":[true,false,null,1.5,"it's"]}`: `{'a':[True,False,None,1.5,"it's"]}`,
 		`"a\"b'c\n"`:                         `'a"b\'c\n'`,
@@ -129,6 +132,7 @@ func TestPythonRepr(t *testing.T) {
 }
 
 func TestErrorText(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ repr, traceback, kind, text string }{
 		{"ValueError('neg')", "", "ValueError", "ValueError('neg')"},
 		{"ExceptionWithTraceback()", "Traceback\n  File\nbilliard.exceptions.TimeLimitExceeded: TimeLimitExceeded(1,)\n", "TimeLimitExceeded", "billiard.exceptions.TimeLimitExceeded: TimeLimitExceeded(1,)"},

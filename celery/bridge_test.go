@@ -13,6 +13,7 @@ import (
 // What a worker that knows nothing of Tidings does with tasks of every kind is
 // in their jobs' logs, each step once and in order.
 func TestTasksOfARealWorker(t *testing.T) {
+	t.Parallel()
 	a := newApp(t)
 	store := testStore(t)
 	b := a.bridge(store, Options{})
@@ -80,6 +81,7 @@ app.die.apply_async((), task_id="dies")
 
 // A keyword argument may name the job; then several tasks share one log.
 func TestKeywordArgumentNamesTheJob(t *testing.T) {
+	t.Parallel()
 	a := newApp(t)
 	store := testStore(t)
 	a.bridge(store, Options{JobArg: "job_id"})
@@ -98,6 +100,7 @@ app.add.apply_async((2, 3), task_id="second")
 // A worker that is killed with all its processes says nothing. A task that it had
 // acknowledged has failed; one that it had not is delivered again.
 func TestKilledWorker(t *testing.T) {
+	t.Parallel()
 	a := newApp(t)
 	a.env = append(a.env, "VISIBILITY=2")
 	store := testStore(t)
@@ -125,6 +128,7 @@ app.sleep_late.apply_async((3,), task_id="late")
 
 // While no bridge runs, tasks go on; the next one finds out how they ended.
 func TestBridgeThatWasAway(t *testing.T) {
+	t.Parallel()
 	a := newApp(t)
 	store := testStore(t)
 	first := a.bridge(store, Options{})
@@ -153,6 +157,7 @@ app.sleep.apply_async((20,), task_id="waits")
 // A job whose task has ended, and of which nobody says more, is closed: those who
 // watch it get the end. One that waits for input is not.
 func TestJobsAreClosedAfterTheirTask(t *testing.T) {
+	t.Parallel()
 	a := newApp(t)
 	store := testStore(t)
 	before := a.bridge(store, Options{})

@@ -15,6 +15,7 @@ import (
 // Two nodes bridge one broker into one store: every step is there once, in
 // order, also while one of them is cut off and comes back.
 func TestTwoNodes(t *testing.T) {
+	t.Parallel()
 	a := newApp(t)
 	open := func() *redislog.Store {
 		s, err := redislog.Open(t.Context(), redislog.Options{URL: a.redis.URL()})

@@ -327,3 +327,25 @@ func TestNodeThatMissedATry(t *testing.T) {
 	same(t, story(t, store, "job"), "task_queued 1 received", "task_started 1", "task_retried 1",
 		"task_queued 2 received", "task_started 2", "task_completed 2")
 }
+
+// On a busy machine the next try may end before the worker tells of the retry, and
+// the result of a retry is published behind the message of the next try.
+func TestResultOfTheNextTryComesFirst(t *testing.T) {
+	t.Parallel()
+	_, redis, store := puppetBridge(t, Options{})
+	p, c := newPuppet(t, redis, "w1@test", 1), redis.Dial()
+	p.received("job", "")
+	awaitStatus(t, store, "job", tidings.StatusQueued)
+	publish(t, c, "celery-task-meta-job", `{"status":"SUCCESS","result":{"a":1},"task_id":"job"}`)
+	p.received("job", `,"retries":1`)
+	p.event("task-retried", `"uuid":"job","exception":"E('x')"`)
+	p.started("job")
+	p.event("task-succeeded", `"uuid":"job","result":"{'a': 1}","runtime":0.1`)
+	job := awaitStatus(t, store, "job", tidings.StatusCompleted)
+	same(t, story(t, store, "job"), "task_queued 1 received", "task_retried 1 E", "task_queued 2 received", "task_started 2", "task_completed 2")
+	page, err := store.Read(t.Context(), "job", tidings.Query{Backward: true, Limit: 1})
+	var d data
+	if err != nil || json.Unmarshal(page.Events[0].Data, &d) != nil || string(d.Result) != `{"a":1}` {
+		t.Errorf("the result is %s, %v; the job is %+v", d.Result, err, job)
+	}
+}

@@ -345,7 +345,9 @@ func (r *redisBroker) ask(ctx context.Context, c command, want int, wait time.Du
 func (r *redisBroker) replies(ctx context.Context, list string, want int, wait time.Duration) ([]json.RawMessage, error) {
 	var replies []json.RawMessage
 	for deadline := time.Now().Add(wait); len(replies) < want && time.Now().Before(deadline); {
-		text, err := r.client.Do(ctx, r.client.B().Rpop().Key(list).Build()).AsBytes()
+		// The list goes with time also if this node does not come to delete it.
+		got := r.client.DoMulti(ctx, r.client.B().Rpop().Key(list).Build(), r.client.B().Expire().Key(list).Seconds(60).Build())
+		text, err := got[0].AsBytes()
 		switch {
 		case rueidis.IsRedisNil(err): // a blocking read would take a connection of its own
 			pause(ctx, 20*time.Millisecond)

@@ -60,7 +60,7 @@ func (b *Bridge) hear(h heard) {
 }
 
 func (s *shard) run(ctx context.Context) {
-	merge := time.NewTicker(mergeWait / 5)
+	merge := time.NewTicker(tick)
 	defer merge.Stop()
 	closing := time.NewTicker(time.Second)
 	defer closing.Stop()
@@ -360,6 +360,9 @@ func (tr *tracker) recall(t *task, e *tidings.Event) {
 	p := place{retries: max(d.Attempt-1, 0), delivery: d.Delivery, kind: kindOf(e.Type, &d)}
 	if p.epoch() > t.place.epoch() {
 		t.move(p)
+	}
+	if e.Time.After(t.toldUntil) {
+		t.toldUntil = e.Time
 	}
 	switch p.kind {
 	case sent:

@@ -32,6 +32,7 @@ func (b *Bridge) askStop(t *testing.T, id string, opts tidings.StopOptions) tidi
 // A job that is submitted runs on a real worker, once however often it is
 // submitted, and its log begins before the worker can have it.
 func TestSubmit(t *testing.T) {
+	t.Parallel()
 	a := newApp(t)
 	store := testStore(t)
 	b := a.bridge(store, Options{})
@@ -52,6 +53,7 @@ func TestSubmit(t *testing.T) {
 }
 
 func TestSubmitRefusesWhatIsNoTask(t *testing.T) {
+	t.Parallel()
 	b := &Bridge{}
 	for task, want := range map[string]string{
 		`{}`:                              `queue.task`,
@@ -70,6 +72,7 @@ func TestSubmitRefusesWhatIsNoTask(t *testing.T) {
 }
 
 func TestStop(t *testing.T) {
+	t.Parallel()
 	a := newApp(t)
 	store := testStore(t)
 	b := a.bridge(store, Options{})
@@ -108,12 +111,14 @@ func TestStop(t *testing.T) {
 	if last := lines[len(lines)-1]; !strings.HasPrefix(last, "cancelled 1 ") {
 		t.Errorf("the last event is %s", last)
 	}
+	eventually(t, "no replies are left behind", func() bool { return a.redis.CLI("KEYS", "*.reply.celery.pidbox") == "" })
 	if _, err := b.Stop(t.Context(), "nobody's", tidings.StopOptions{}); err == nil {
 		t.Error("an unknown job was stopped")
 	}
 }
 
 func TestStopSaysWhatCanNotBeStopped(t *testing.T) {
+	t.Parallel()
 	a := newApp(t)
 	store := testStore(t)
 	b := a.bridge(store, Options{})

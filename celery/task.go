@@ -18,11 +18,12 @@ type task struct {
 	loaded      bool  // what its log knows was looked up, or it begins here
 
 	sentAt, receivedAt, startedAt time.Time
+	toldUntil                     time.Time // when the last step was that the log had before this node knew the task
 	seen                          time.Time // when something was heard of it last, by this node's clock
 	strikes                       int       // how often workers did not know it
 	verdict                       *verdict  // a result that waits for the event of the same end
 	next                          *event    // a later try, which waits for the end of this one
-	nextDue                       time.Time
+	nextDue                       int64     // the tick of the tracker at which it is waited for no more
 	ending                        verdict   // how it ended
 	closeDue                      time.Time // when its job is closed; zero: never, or it is already
 }
@@ -39,7 +40,7 @@ type verdict struct {
 	runtime    *float64
 	reason     string // of REVOKED
 	reconciled bool
-	due        time.Time // when it is told without waiting for its other half
+	due        int64 // the tick at which it is told without waiting for its other half
 }
 
 func (t *task) open() bool { return t.place.kind < ended }
@@ -49,12 +50,21 @@ func (t *task) data() data {
 	return data{TaskID: t.id, Task: t.name, Queue: t.queue, Worker: t.worker, Attempt: t.place.retries + 1, Delivery: t.place.delivery}
 }
 
-// move sets the place. When the task began is known of the try at hand only.
+// move sets the place. When a worker got the task and began it is known of the try
+// at hand only.
 func (t *task) move(p place) {
 	if !p.sameTry(t.place) {
-		t.startedAt = time.Time{}
+		t.receivedAt, t.startedAt = time.Time{}, time.Time{}
 	}
 	t.place = p
+}
+
+// try is the one to which belongs what is heard now: behind a retry it is the next.
+func (t *task) try() int64 {
+	if t.place.kind == retried {
+		return t.place.retries + 1
+	}
+	return t.place.retries
 }
 
 // step moves the task to a later place and gives what its log is told of it, with

@@ -3,6 +3,7 @@ package celery
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,13 +22,21 @@ type tracker struct {
 
 	mu      sync.Mutex
 	tasks   map[string]*task
-	waiting []*task // for the other half of their end, in the order in which they began to
+	ticks   int64
+	waiting []*task // for the other half of their end, or for the end of the try before
 	forgot  int64   // open tasks that were forgotten, as there were too many
 }
 
 const (
-	// mergeWait is how long a result waits for the event of the same end.
-	mergeWait = 500 * time.Millisecond
+	// tick is how often due is called. Waiting is counted in ticks: a node that was
+	// paused must first hear what it missed.
+	tick = 100 * time.Millisecond
+	// mergeWait is how many ticks a result waits for the event of the same end, if
+	// the task's worker has sent none before.
+	mergeWait = 5
+	// eventWait is the same for a worker that sends events. A busy one may be late
+	// with them, so that the result of the next try comes before the end of this one.
+	eventWait = 50
 	// keepEnded is how long a task that ended is remembered, so that what still
 	// comes of it is known for late.
 	keepEnded = time.Minute
@@ -84,6 +93,9 @@ func (tr *tracker) event(e *event) []transition {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	t := tr.task(e.UUID)
+	if !t.toldUntil.IsZero() && strings.HasPrefix(e.Type, "task-") && !e.at().After(t.toldUntil) {
+		return nil // the log had it before this node knew of the task
+	}
 	switch e.Type {
 	case "task-sent":
 		return tr.sent(t, e)
@@ -151,13 +163,17 @@ func (tr *tracker) sent(t *task, e *event) []transition {
 func (tr *tracker) received(t *task, e *event) []transition {
 	tr.describe(t, e)
 	if e.Retries > t.place.retries && (t.place.kind == received || t.place.kind == started) {
-		t.next, t.nextDue = e, tr.now().Add(mergeWait)
+		t.next, t.nextDue = e, tr.ticks+eventWait
 		tr.waiting = append(tr.waiting, t)
 		return nil
 	}
 	t.delivered(received, e.Retries, e.at())
-	t.worker, t.receivedAt = e.Hostname, e.at()
-	return t.step(received, e.Retries, e.at(), tidings.TypeTaskQueued, func(d *data) { d.Status, d.ETA = "received", t.eta })
+	t.worker = e.Hostname
+	told := t.step(received, e.Retries, e.at(), tidings.TypeTaskQueued, func(d *data) { d.Status, d.ETA = "received", t.eta })
+	if e.Retries == t.place.retries {
+		t.receivedAt = e.at()
+	}
+	return told
 }
 
 // goOn tells of the try that waits, after how the one before it ended: if
@@ -168,7 +184,7 @@ func (tr *tracker) goOn(t *task) []transition {
 		return nil
 	}
 	v := verdict{state: stateRetry, retries: t.place.retries, at: next.at()}
-	if t.verdict != nil {
+	if t.verdict != nil && t.verdict.state == stateRetry {
 		v, t.verdict = *t.verdict, nil
 	}
 	return append(tr.tell(t, v), tr.release(t)...)
@@ -181,8 +197,9 @@ func (tr *tracker) begun(t *task, e *event) []transition {
 	}
 	t.worker = e.Hostname
 	t.delivered(started, t.place.retries, e.at())
+	told := tr.started(t, e.at())
 	t.startedAt = e.at()
-	return append(before, tr.started(t, e.at())...)
+	return append(before, told...)
 }
 
 // inProgress makes sure that a task which says something has started: what it
@@ -301,6 +318,18 @@ func (tr *tracker) end(t *task, worker string, v verdict, half bool) []transitio
 		t.worker = worker
 	}
 	v.retries = t.place.retries
+	if v.state != stateRetry {
+		v.retries = t.try()
+	}
+	if t.verdict != nil && v.state == stateRetry && t.verdict.state != stateRetry {
+		// What waits is the end of the next try, which was faster.
+		last := t.verdict
+		t.verdict = nil
+		out := append(tr.tell(t, v), tr.release(t)...)
+		last.retries = max(t.place.retries, v.retries+1)
+		t.verdict = last
+		return out
+	}
 	if t.verdict != nil && t.verdict.state == v.state {
 		v.merge(t.verdict)
 		half = false
@@ -313,10 +342,13 @@ func (tr *tracker) end(t *task, worker string, v verdict, half bool) []transitio
 		t.verdict = nil
 		return append(tr.tell(t, v), tr.release(t)...)
 	}
-	if t.place.kind >= retried {
+	if t.place.kind >= ended || t.place.kind == retried && v.state == stateRetry {
 		return nil // its event came first
 	}
-	v.due = tr.now().Add(mergeWait)
+	v.due = tr.ticks + mergeWait
+	if !t.receivedAt.IsZero() || t.place.kind == retried {
+		v.due = tr.ticks + eventWait
+	}
 	t.verdict = &v
 	tr.waiting = append(tr.waiting, t)
 	return nil
@@ -405,21 +437,24 @@ func (v verdict) short() verdict {
 func (tr *tracker) due() []transition {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
-	now := tr.now()
+	tr.ticks++
 	var out []transition
-	for len(tr.waiting) > 0 {
-		t := tr.waiting[0]
-		if t.verdict != nil && now.Before(t.verdict.due) || t.next != nil && now.Before(t.nextDue) {
-			break
-		}
-		tr.waiting = tr.waiting[1:]
+	waiting := tr.waiting
+	tr.waiting = nil
+	for _, t := range waiting {
 		switch {
-		case t.next != nil:
+		case t.next != nil && tr.ticks >= t.nextDue:
 			out = append(out, tr.goOn(t)...)
-		case t.verdict != nil:
+		case t.next == nil && t.verdict != nil && tr.ticks >= t.verdict.due:
 			v := *t.verdict
 			t.verdict = nil
+			if v.state == stateRetry && !t.receivedAt.IsZero() {
+				break // of a try before, it seems; nothing dates it
+			}
 			out = append(out, tr.tell(t, v)...)
+		}
+		if t.next != nil || t.verdict != nil {
+			tr.waiting = append(tr.waiting, t)
 		}
 	}
 	return out

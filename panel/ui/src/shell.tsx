@@ -96,11 +96,12 @@ function Live() {
   const waiting = broken?.link === "waiting";
   const now = useNow(waiting ? 250 : 60_000);
   const left = Math.max(0, Math.ceil(((broken?.retryAt ?? 0) - now) / 1000));
-  const kind = broken ? "off" : connecting || all.length === 0 ? "wait" : "on";
+  const done = all.length > 0 && all.every((c) => c.link === "ended");
+  const kind = broken ? "off" : connecting || all.length === 0 ? "wait" : done ? "done" : "on";
   return (
-    <span class={"live " + kind} role="status" data-live={kind} title={broken?.why}>
+    <span class={"live " + kind} role="status" data-live={kind} title={broken?.why ?? (done ? "The job has ended; everything is here." : undefined)}>
       <i class="dot" aria-hidden="true" />
-      <span>{broken ? (waiting ? "Reconnecting" : "Not live") : kind === "wait" ? "Connecting" : "Live"}</span>
+      <span>{broken ? (waiting ? "Reconnecting" : "Not live") : kind === "wait" ? "Connecting" : done ? "Complete" : "Live"}</span>
       {waiting && (
         <button class="quiet small" onClick={reconnectNow} aria-label="Reconnect now">
           {left > 0 ? `in ${left} s` : "now"}

@@ -1,10 +1,13 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { short, timeOfDay } from "../format";
+import { count, short, timeOfDay } from "../format";
 import { Empty, Copy } from "../parts";
 import type { Log } from "./log";
 import type { Message } from "./messages";
 
 const step = 100;
+
+/** More of one text than that is shown on demand: it is laid out anew with each piece. */
+const long = 100_000;
 
 /** Text is what the model wrote, put together from its pieces, as it writes. */
 export function Text({ log, version }: { log: Log; version: number }) {
@@ -30,7 +33,9 @@ export function Text({ log, version }: { log: Log; version: number }) {
 }
 
 function One({ m }: { m: Message; version: number }) {
+  const [all, setAll] = useState(false);
   const text = m.content ?? m.text;
+  const cut = !all && text.length > long;
   return (
     <article class="message" data-message={m.id}>
       <header class="bar dim">
@@ -42,7 +47,8 @@ function One({ m }: { m: Message; version: number }) {
         {text && <Copy text={() => text} what="this text" short />}
       </header>
       {m.reasoning && <details><summary>Reasoning</summary><p class="prose dim">{m.reasoning}</p></details>}
-      {text && <p class="prose">{text}</p>}
+      {cut && <button class="small" onClick={() => setAll(true)}>{count(text.length - long)} characters before these</button>}
+      {text && <p class="prose">{cut ? text.slice(-long) : text}</p>}
       {m.refusal && <p class="prose bad">{m.refusal}</p>}
       {m.tools.length > 0 && <p class="dim">asks for {m.tools.join(", ")}</p>}
       {m.error && <p class="bad">{m.error}</p>}

@@ -11,6 +11,9 @@ import { VirtualList, type ListHandle } from "../virtual";
 
 
 const page = 200;
+
+/** How many jobs free text is looked for in. */
+const farthest = 20_000;
 const spans: Record<string, number> = { "15m": 15, "1h": 60, "6h": 360, "24h": 1440, "7d": 10080 };
 
 interface Filter {
@@ -132,9 +135,11 @@ export function Jobs() {
   const { jobs, next, error, fresh, first, more } = useJobs(filter, paused);
   const needle = filter.q.trim().toLowerCase();
   const rows = useMemo(() => jobs?.filter((j) => contains(j, needle)), [jobs, needle]);
+  const far = (jobs?.length ?? 0) >= farthest;
+  const exact = useExact(filter.q.trim(), !!rows && rows.length === 0);
   useEffect(() => {
     // Free text looks through more than the first page.
-    if (needle && next && (jobs?.length ?? 0) < 5000) more();
+    if (needle && next && !far) more();
   }, [needle, next, jobs?.length]);
 
   const resume = () => {
@@ -154,12 +159,30 @@ export function Jobs() {
       </div>
       <Filters filter={filter} />
       <Failure error={error} retry={first} />
-      {rows && rows.length === 0 ? <Nothing filter={filter} more={!!next} /> : <Table rows={rows ?? []} loading={!rows} onEnd={more} />}
+      {rows && rows.length === 0 && !exact ? (
+        <Nothing filter={filter} more={!!next && !far} far={!!next && far} />
+      ) : (
+        <Table rows={rows?.length || !exact ? (rows ?? []) : [exact]} loading={!rows} onEnd={more} />
+      )}
     </div>
   );
 }
 
-function Nothing({ filter, more }: { filter: Filter; more: boolean }) {
+/** useExact finds the job whose ID was searched for, however old it is. */
+function useExact(id: string, wanted: boolean): Job | undefined {
+  const [found, set] = useState<Job | undefined>();
+  useEffect(() => {
+    set(undefined);
+    if (!wanted || !id) return;
+    const stop = new AbortController();
+    get<Job>("v1/jobs/" + encodeURIComponent(id), stop.signal).then(set, () => {});
+    return () => stop.abort();
+  }, [id, wanted]);
+  return found?.id === id ? found : undefined;
+}
+
+function Nothing({ filter, more, far }: { filter: Filter; more: boolean; far: boolean }) {
+  if (far) return <Empty>Not among the newest {count(farthest)} jobs that pass the filters. A whole job ID is found however old it is.</Empty>;
   if (more) return <Empty>Looking through older jobs…</Empty>;
   if (Object.values(filter).some(Boolean))
     return (

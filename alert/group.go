@@ -18,7 +18,7 @@ type group struct {
 	Receiver string            `json:"receiver"`
 	Labels   map[string]string `json:"labels"`
 
-	Since time.Time `json:"since"` // the first alert that is not told
+	Since time.Time `json:"since,omitzero"` // something fires; zero: nothing does
 	// Seq counts the notices: with the group's name it makes their IDs.
 	Seq    int64     `json:"seq"`
 	SentAt time.Time `json:"sent_at,omitzero"`
@@ -78,6 +78,17 @@ func orEver(d time.Duration) time.Duration {
 		return 1 << 62
 	}
 	return d
+}
+
+// begin notes since when there is something to tell: the wait for others begins
+// anew each time.
+func (g *group) begin(members []member, now time.Time) {
+	switch _, _, firing := g.compare(members); {
+	case firing == 0:
+		g.Since = time.Time{}
+	case g.Since.IsZero():
+		g.Since = now
+	}
 }
 
 // compare tells whether some firing alerts were not told, or are worse than
@@ -161,6 +172,7 @@ func (s *state) notify(c *Config, now time.Time) (told bool) {
 	members := s.members(c)
 	for _, key := range sortedGroups(members) {
 		g := members[key]
+		g.begin(g.now, now)
 		reason, due := g.decide(g.now, g.route, g.receiver, now)
 		if !due {
 			continue

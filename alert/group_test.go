@@ -65,7 +65,7 @@ func TestWhenPeopleAreTold(t *testing.T) {
 	r.mend("a").wait(6 * time.Minute).wantTold("ops resolved b:firing c:firing a:resolved")
 	r.wait(20 * time.Minute).wantTold() // nothing changed
 
-	r.mend("b").mend("c").wait(6 * time.Minute).wantTold("ops resolved c:firing b:resolved", "ops resolved c:resolved")
+	r.mend("b").mend("c").wait(6*time.Minute).wantTold("ops resolved c:firing b:resolved", "ops resolved c:resolved")
 	r.wait(20 * time.Minute).wantTold()
 	r.fail("d").wait(time.Minute).wantTold("ops first d:firing")
 }

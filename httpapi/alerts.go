@@ -161,12 +161,15 @@ func (s *Server) addSilence(w http.ResponseWriter, r *http.Request) error {
 		}
 		silence.Matchers = append(silence.Matchers, m)
 	}
-	if body.DurationMS != 0 && body.EndsAt.IsZero() {
+	if body.DurationMS < 0 {
+		return &tidings.InvalidError{Field: "duration_ms", Reason: "can't be negative"}
+	}
+	if body.DurationMS > 0 && body.EndsAt.IsZero() {
 		from := body.StartsAt
 		if from.IsZero() {
 			from = time.Now().UTC()
 		}
-		silence.EndsAt = from.Add(time.Duration(min(max(body.DurationMS, 0), maxDurationMS)) * time.Millisecond)
+		silence.EndsAt = from.Add(time.Duration(min(body.DurationMS, maxDurationMS)) * time.Millisecond)
 	}
 	if who := caller(r); who.Name != "" {
 		silence.CreatedBy = who.Name

@@ -167,3 +167,92 @@ func TestAlertsReachAWebhookOnce(t *testing.T) {
 		})
 	}
 }
+
+// Of two servers over one Redis one tells people; when it goes, the other goes on
+// where it was, and nobody hears anything twice. Both show the same.
+func TestAlertsMoveToAnotherNode(t *testing.T) {
+	t.Parallel()
+	in := newInbox(t)
+	c := app.Config{RedisURL: redistest.Server(t).URL(), RulesFile: rulesFile(t, fmt.Sprintf(fastRules, in.URL))}
+	one, two := start(t, c), start(t, c)
+	publish(t, two, "a", brokenJob)
+	in.await(t, 1)
+	for _, a := range []*app.App{one, two} {
+		await(t, a.URL()+"/v1/alerts", `"job_id":"a"`)
+	}
+	if status, body := call(t, http.DefaultClient, "POST", two.URL()+"/v1/alerts/silences", `{"matchers":["job_id=b"],"duration_ms":3600000}`); status != http.StatusCreated {
+		t.Fatal(body)
+	}
+	if err := one.Stop(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	await(t, two.URL()+"/v1/stats", `"leader":true`)
+	publish(t, two, "b", brokenJob)
+	await(t, two.URL()+"/v1/alerts?job=b", `"silenced_by":["`)
+	publish(t, two, "c", brokenJob)
+	if got := in.await(t, 2); !slices.Equal(got, []string{"firing job_failed/a", "firing job_failed/c"}) {
+		t.Error(got)
+	}
+}
+
+// A receiver that is down loses nothing, gets nothing twice, and in order.
+func TestReceiverThatIsDown(t *testing.T) {
+	t.Parallel()
+	in := newInbox(t)
+	a := start(t, app.Config{RulesFile: rulesFile(t, fmt.Sprintf(fastRules, in.URL))})
+	in.set(true)
+	for i, job := range []string{"a", "b", "c"} {
+		publish(t, a, job, brokenJob)
+		await(t, a.URL()+"/metrics", fmt.Sprintf(`tidings_alert_outbox{receiver="ops"} %d`, i+1))
+	}
+	await(t, a.URL()+"/v1/alerts/notifications", `503 Service Unavailable`)
+	in.set(false)
+	if got := in.await(t, 3); !slices.Equal(got, []string{"firing job_failed/a", "firing job_failed/b", "firing job_failed/c"}) {
+		t.Error(got)
+	}
+	await(t, a.URL()+"/v1/alerts/notifications", `"outbox":[]`)
+	if len(in.ids) != 3 {
+		t.Errorf("it came %d times: %v", len(in.ids), in.ids)
+	}
+}
+
+// A file that becomes wrong changes nothing, and is told; one that is wrong at the
+// start keeps the server from starting.
+func TestRulesFileThatIsWrong(t *testing.T) {
+	t.Parallel()
+	in := newInbox(t)
+	file := rulesFile(t, fmt.Sprintf(fastRules, in.URL))
+	a := start(t, app.Config{RulesFile: file})
+	writeFile(t, file, "rules: [{name: x}]")
+	if err := a.ReloadRules(); err == nil || !strings.Contains(err.Error(), "rules.yaml:1:9: rule x needs expr") {
+		t.Error(err)
+	}
+	await(t, a.URL()+"/v1/alerts/rules", `rule x needs expr`)
+	await(t, a.URL()+"/metrics", `tidings_alert_rules_loaded 0`)
+	publish(t, a, "a", brokenJob)
+	in.await(t, 1)
+	if _, err := app.Start(t.Context(), app.Config{Addr: "127.0.0.1:0", DataDir: t.TempDir(), RulesFile: file, LogOutput: io.Discard}); err == nil || !strings.Contains(err.Error(), "rules.yaml:1:9") {
+		t.Error(err)
+	}
+}
+
+// What is wrong with a receiver is told with its line; a secret may stand in the
+// environment.
+func TestReceiversOfARulesFile(t *testing.T) {
+	t.Setenv("TEST_ALERT_URL", "https://hooks.example.com/x")
+	for text, want := range map[string]string{
+		`slack: {url: "${TEST_ALERT_URL}"}`:                             "",
+		`webhook: {url: "${TEST_ALERT_URL}", headers: {a: b}}`:          "",
+		`alertmanager: {url: "http://192.168.0.1:9093"}`:                "192.168.0.1 is in a private network",
+		`webhook: {url: "${TEST_ALERT_NOT_SET}"}`:                       "the environment variable TEST_ALERT_NOT_SET is not set",
+		`webhook: {url: "https://example.com", secrets: [x]}`:           "a secret must be whsec_",
+		`webhook: {url: "https://example.com", secert: [x]}`:            "field secert not found",
+		`email: {server: "smtp.example.com:587", from: a, to: []}`:      `from "a" is no address`,
+		`email: {server: "smtp.example.com:587", from: a@b, to: [c@d]}`: "",
+	} {
+		_, err := app.CheckRules(rulesFile(t, "receivers:\n  - name: ops\n    "+text+"\n"))
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "rules.yaml:2:")) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}

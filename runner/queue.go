@@ -157,11 +157,40 @@ func (q *Queue) Close() error {
 	return nil
 }
 
-// task is what is submitted, and what task_queued keeps of it.
+// task is what is submitted. As other task queues call them, a command may be
+// given as a task, and its input as arguments.
 type task struct {
-	Type    string          `json:"type,omitempty"`
-	Command string          `json:"command"`
-	Input   json.RawMessage `json:"input,omitempty"`
+	Type    string            `json:"type"`
+	Command string            `json:"command"`
+	Input   json.RawMessage   `json:"input"`
+	Task    string            `json:"task"`
+	Args    []json.RawMessage `json:"args"`
+	Kwargs  json.RawMessage   `json:"kwargs"`
+}
+
+// normal puts the command and its input where they belong.
+func (t *task) normal() error {
+	if t.Command == "" {
+		t.Command = t.Task
+	}
+	given := 0
+	for _, is := range []bool{len(t.Input) > 0, len(t.Args) > 0, len(t.Kwargs) > 0} {
+		if is {
+			given++
+		}
+	}
+	if given > 1 {
+		return &tidings.InvalidError{Field: "queue", Reason: "a command has one input: give input, args or kwargs"}
+	}
+	switch {
+	case len(t.Args) == 1:
+		t.Input = t.Args[0]
+	case len(t.Args) > 1:
+		t.Input, _ = json.Marshal(t.Args) // they are JSON
+	case len(t.Kwargs) > 0:
+		t.Input = t.Kwargs
+	}
+	return nil
 }
 
 // data is what an event says of a task.
@@ -189,6 +218,9 @@ func (q *Queue) Submit(ctx context.Context, job tidings.JobSpec, text json.RawMe
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&t); err != nil {
 		return false, &tidings.InvalidError{Field: "queue", Reason: "must be an object with command and input: " + err.Error()}
+	}
+	if err := t.normal(); err != nil {
+		return false, err
 	}
 	l := q.commands[t.Command]
 	if l == nil {

@@ -194,8 +194,9 @@ func TestWrongCommandsAreRefused(t *testing.T) {
 	q := start(t, store, map[string]runner.Command{"sh": {Command: []string{"sh"}}})
 	defer q.Close()
 	for task, want := range map[string]string{
-		`{"command":"rm"}`:               `not among the commands of this server: [sh]`,
-		`{"command":"sh","args":["-c"]}`: `unknown field "args"`,
+		`{"command":"rm"}`:                      `not among the commands of this server: [sh]`,
+		`{"command":"sh","argv":["-c"]}`:        `unknown field "argv"`,
+		`{"command":"sh","args":[1],"input":1}`: `one input`,
 	} {
 		if _, err := q.Submit(t.Context(), tidings.JobSpec{ID: "job"}, json.RawMessage(task)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s gives %v, want %q", task, err, want)

@@ -140,12 +140,19 @@ func (s *Server) draining() bool { return s.drain.Err() != nil }
 const hurryTime = 2 * time.Second
 
 // hurry bounds a write that is under way when the node goes down; the function
-// it returns takes that back.
+// it returns takes that back. It must be called before the handler returns, and
+// waits for a deadline that is being set: HTTP/2 panics at one behind the end.
 func hurry(drain context.Context, setDeadline func(time.Time) error) func() {
+	set := make(chan struct{})
 	stop := context.AfterFunc(drain, func() {
+		defer close(set)
 		_ = setDeadline(time.Now().Add(hurryTime)) // where there are no deadlines, Shutdown's context bounds the wait
 	})
-	return func() { stop() }
+	return sync.OnceFunc(func() {
+		if !stop() {
+			<-set
+		}
+	})
 }
 
 // writeBy sets the deadline of a write that begins. It looks at drain after it

@@ -28,20 +28,22 @@ func (f *alertFlags) apply(c *app.Config) {
 	c.NoAlerts, c.RulesFile, c.PublicURL = !f.Alerts, f.Rules, f.PublicURL
 }
 
-// reloadOnHangup reads the rules again on each SIGHUP, until ctx ends. What is
-// wrong with them is logged.
+// reloadOnHangup has the rules read again on each SIGHUP, from when it returns
+// until ctx ends. What is wrong with them is logged.
 func reloadOnHangup(ctx context.Context, a *app.App) {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
-	for {
-		select {
-		case <-hangups:
-			_ = a.ReloadRules() // it is logged, and shown
-		case <-ctx.Done():
-			return
+	go func() {
+		defer signal.Stop(hangups)
+		for {
+			select {
+			case <-hangups:
+				_ = a.ReloadRules() // it is logged, and shown
+			case <-ctx.Done():
+				return
+			}
 		}
-	}
+	}()
 }
 
 type alertsCmd struct {

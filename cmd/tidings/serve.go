@@ -108,8 +108,8 @@ func (s *serveCmd) Run(ctx context.Context, e *env) error {
 	// The first signal ends ctx. From then on signals act by themselves again:
 	// the second one ends the process.
 	context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt, syscall.SIGTERM) })
+	reloadOnHangup(ctx, a)
 	fmt.Fprintf(e.out, "Tidings serves on %s (Ctrl-C stops it)\n", a.URL())
-	go reloadOnHangup(ctx, a)
 	err = a.Wait(ctx)
 	if stopErr := a.Stop(context.WithoutCancel(ctx)); err == nil {
 		err = stopErr

@@ -32,8 +32,13 @@ func TestHandlerTellsAJobFromStartToEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	var types []string
+	delta := false
 	for _, e := range store.Events("job-1") {
-		types = append(types, e.Type)
+		again := delta
+		// Whether two pieces of a stream are joined is a matter of time.
+		if delta = strings.Contains(string(e.Data), `"status":"delta"`); !delta || !again {
+			types = append(types, e.Type)
+		}
 		t.Logf("%s %s", e.Type, e.Data)
 		if err := e.Validate(); err != nil {
 			t.Error(err)

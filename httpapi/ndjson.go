@@ -85,8 +85,7 @@ type lineStream struct {
 
 func (s *Server) appendStream(w http.ResponseWriter, r *http.Request, jobID string) error {
 	body := s.watchBody(w, r.Body, s.limits.StreamIdle)
-	stop := context.AfterFunc(s.drain, func() { body.stop(errDraining) })
-	defer stop()
+	defer onDrain(s.drain, func() { body.stop(errDraining) })()
 	l := &lineStream{s: s, jobID: jobID, lines: wire.NewEventReader(body, s.limits.EventBytes+lineMargin)}
 	if err := l.run(r.Context()); err != nil {
 		return err

@@ -140,17 +140,25 @@ func (s *Server) draining() bool { return s.drain.Err() != nil }
 const hurryTime = 2 * time.Second
 
 // hurry bounds a write that is under way when the node goes down; the function
-// it returns takes that back. It must be called before the handler returns, and
-// waits for a deadline that is being set: HTTP/2 panics at one behind the end.
+// it returns takes that back, and must be called before the handler returns.
 func hurry(drain context.Context, setDeadline func(time.Time) error) func() {
-	set := make(chan struct{})
-	stop := context.AfterFunc(drain, func() {
-		defer close(set)
+	return onDrain(drain, func() {
 		_ = setDeadline(time.Now().Add(hurryTime)) // where there are no deadlines, Shutdown's context bounds the wait
+	})
+}
+
+// onDrain runs f when the node goes down, unless the function that it returns
+// was called before. That waits for an f that runs: HTTP/2 panics at a deadline
+// that is set behind the end of an answer.
+func onDrain(drain context.Context, f func()) func() {
+	ran := make(chan struct{})
+	stop := context.AfterFunc(drain, func() {
+		defer close(ran)
+		f()
 	})
 	return sync.OnceFunc(func() {
 		if !stop() {
-			<-set
+			<-ran
 		}
 	})
 }

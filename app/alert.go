@@ -51,6 +51,9 @@ func (a *App) ReloadRules() error {
 // outside asks the task queues and the store how they are.
 func (a *App) outside(ctx context.Context) alert.Outside {
 	out := alert.Outside{Known: true, HasQueues: len(a.queues) > 0, Health: a.store.Health(ctx)}
+	if viewers := a.viewers.Load(); viewers != nil { // else it is being started
+		out.ViewerGaps = viewers.Stats().Gaps
+	}
 	for _, name := range slices.Sorted(maps.Keys(a.queues)) {
 		workers, err := a.queues[name].Workers(ctx)
 		depths, depthErr := a.queues[name].Depths(ctx)

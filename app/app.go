@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tidings"
@@ -42,6 +43,7 @@ type App struct {
 	state   monitor.State
 	alerts  *alert.Engine // nil: none
 	monitor *monitor.Monitor
+	viewers atomic.Pointer[hub.Hub]
 	api     *httpapi.Server
 	http    *http.Server
 	addr    net.Addr
@@ -127,6 +129,7 @@ func (a *App) build() error {
 		MaxViewers: c.MaxViewers, MaxViewersPerJob: c.MaxViewersPerJob,
 		Heartbeat: c.Heartbeat, SilentAfter: max(c.SilentAfter, 0), Logger: a.log,
 	})
+	a.viewers.Store(viewers)
 	a.api = httpapi.New(a.store, &httpapi.Options{
 		Auth: auth, Hub: viewers, Monitor: a.monitor, Alerts: a.alerts, Queues: a.queues, Limits: c.Limits,
 		AllowedOrigins: c.AllowedOrigins, AllowedHosts: c.AllowedHosts,

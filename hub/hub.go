@@ -91,6 +91,9 @@ type Stats struct {
 	Topics     int64 // jobs followed now
 	Reads      int64 // reads of the store since the start
 	Deliveries int64 // slices of frames taken by viewers since the start
+	// Gaps is how often viewers were told since the start that events behind what
+	// they had seen were trimmed away.
+	Gaps int64
 }
 
 // Hub fans events out to viewers. Safe for concurrent use.
@@ -113,6 +116,7 @@ type Hub struct {
 	viewers    atomic.Int64
 	reads      atomic.Int64
 	deliveries atomic.Int64
+	gaps       atomic.Int64
 }
 
 // New makes a hub over source. Nothing runs until the first viewer joins. nil
@@ -219,6 +223,7 @@ func (h *Hub) Stats() Stats {
 		Topics:     h.watched.Load(),
 		Reads:      h.reads.Load(),
 		Deliveries: h.deliveries.Load(),
+		Gaps:       h.gaps.Load(),
 	}
 }
 

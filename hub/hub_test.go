@@ -310,6 +310,9 @@ func TestOutcomesOfAResume(t *testing.T) {
 			}
 		})
 	}
+	if n := h.Stats().Gaps; n != 1 { // who begins at the start has lost nothing that it had seen
+		t.Errorf("%d gaps were counted", n)
+	}
 	for name, cursor := range map[string]tidings.Cursor{
 		"another incarnation": {ID: log[995], Incarnation: "0ther"},
 		"beyond the last":     {ID: tidings.ID{Ms: log[999].Ms + 1_000_000}},

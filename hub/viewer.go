@@ -207,6 +207,9 @@ func (v *Viewer) history(ctx context.Context) (Delivery, bool, error) {
 	t := v.topic
 	p, err := t.page(ctx, tidings.Cursor{ID: v.cursor})
 	if gap, ok := errors.AsType[*tidings.GapError](err); ok {
+		if !v.cursor.IsZero() { // else it begins with what is there
+			t.hub.gaps.Add(1)
+		}
 		v.cursor = gap.First.Prev()
 		if gap.First.IsZero() { // nothing is held any more: go on with what comes
 			t.mu.RLock()

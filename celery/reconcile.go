@@ -42,7 +42,7 @@ func (b *Bridge) open() []open {
 	for _, s := range b.shards {
 		s.tracker.mu.Lock()
 		for _, t := range s.tracker.tasks {
-			if t.open() && t.verdict == nil && t.place.kind != 0 {
+			if t.open() && len(t.results) == 0 && t.place.kind != 0 {
 				begun := t.startedAt
 				if begun.IsZero() {
 					begun = t.receivedAt
@@ -382,11 +382,11 @@ func (b *Bridge) conclude(ctx context.Context, o open, v verdict) {
 	s := b.shardOf(o.id)
 	s.tracker.mu.Lock()
 	t := s.tracker.tasks[o.id]
-	if t == nil || t.place != o.place || t.verdict != nil || t.next != nil {
+	if t == nil || t.place != o.place || len(t.results) > 0 || t.next != nil {
 		s.tracker.mu.Unlock()
 		return
 	}
-	v.retries, v.at = t.place.retries, time.Now()
+	v.at = time.Now()
 	transitions := s.tracker.tell(t, v)
 	s.tracker.mu.Unlock()
 	b.counts.reconciled.Add(1)

@@ -21,7 +21,7 @@ type task struct {
 	toldUntil                     time.Time // when the last step was that the log had before this node knew the task
 	seen                          time.Time // when something was heard of it last, by this node's clock
 	strikes                       int       // how often workers did not know it
-	verdict                       *verdict  // a result that waits for the event of the same end
+	results                       []verdict // that wait for the event of the same end, of this try and later ones
 	next                          *event    // a later try, which waits for the end of this one
 	nextDue                       int64     // the tick of the tracker at which it is waited for no more
 	ending                        verdict   // how it ended

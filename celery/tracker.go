@@ -183,9 +183,10 @@ func (tr *tracker) goOn(t *task) []transition {
 	if next == nil {
 		return nil
 	}
-	v := verdict{state: stateRetry, retries: t.place.retries, at: next.at()}
-	if t.verdict != nil && t.verdict.state == stateRetry {
-		v, t.verdict = *t.verdict, nil
+	v := verdict{state: stateRetry, at: next.at()}
+	if len(t.results) > 0 && t.results[0].state == stateRetry {
+		v, t.results = t.results[0], t.results[1:]
+		v.at = next.at()
 	}
 	return append(tr.tell(t, v), tr.release(t)...)
 }
@@ -311,47 +312,33 @@ func (tr *tracker) progress(t *task, r *result) []transition {
 	return append(before, transition{task: t, jobID: t.job, event: newEvent(tidings.TypeTaskProgress, tr.now(), d), undated: true})
 }
 
-// end joins the two halves of how a try ended and tells it once both are
-// there; a result alone is told after mergeWait.
+// maxResults bounds the results of one task that wait for their events.
+const maxResults = 20
+
+// end joins the two halves of how a try ended and tells it when its worker does; a
+// result alone waits for that.
 func (tr *tracker) end(t *task, worker string, v verdict, half bool) []transition {
 	if worker != "" {
 		t.worker = worker
 	}
-	v.retries = t.place.retries
-	if v.state != stateRetry {
-		v.retries = t.try()
+	if half && !v.reconciled {
+		if t.place.kind >= ended || t.place.kind == retried && v.state == stateRetry || len(t.results) >= maxResults {
+			return nil // its event came first
+		}
+		v.due = tr.ticks + mergeWait
+		if t.place.kind >= received {
+			v.due = tr.ticks + eventWait
+		}
+		if t.results = append(t.results, v); len(t.results) == 1 {
+			tr.waiting = append(tr.waiting, t)
+		}
+		return nil
 	}
-	if t.verdict != nil && v.state == stateRetry && t.verdict.state != stateRetry {
-		// What waits is the end of the next try, which was faster.
-		last := t.verdict
-		t.verdict = nil
-		out := append(tr.tell(t, v), tr.release(t)...)
-		last.retries = max(t.place.retries, v.retries+1)
-		t.verdict = last
-		return out
+	if i := slices.IndexFunc(t.results, func(r verdict) bool { return r.state == v.state }); i >= 0 {
+		v.merge(&t.results[i])
+		t.results = t.results[i+1:]
 	}
-	if t.verdict != nil && t.verdict.state == v.state {
-		v.merge(t.verdict)
-		half = false
-	} else if t.verdict != nil { // of an earlier try: its event was lost
-		before := tr.tell(t, *t.verdict)
-		t.verdict = nil
-		return append(before, tr.end(t, worker, v, half)...)
-	}
-	if !half || v.reconciled {
-		t.verdict = nil
-		return append(tr.tell(t, v), tr.release(t)...)
-	}
-	if t.place.kind >= ended || t.place.kind == retried && v.state == stateRetry {
-		return nil // its event came first
-	}
-	v.due = tr.ticks + mergeWait
-	if !t.receivedAt.IsZero() || t.place.kind == retried {
-		v.due = tr.ticks + eventWait
-	}
-	t.verdict = &v
-	tr.waiting = append(tr.waiting, t)
-	return nil
+	return append(tr.tell(t, v), tr.release(t)...)
 }
 
 // release tells of the try that waited for the end of the one before.
@@ -364,28 +351,21 @@ func (tr *tracker) release(t *task) []transition {
 	return tr.received(t, next)
 }
 
-// merge takes over what only the other half knows: the result is structured,
-// the event has the time and the runtime.
-func (v *verdict) merge(other *verdict) {
-	event, result := v, other
-	if v.runtime == nil && other.runtime != nil {
-		event, result = other, v
-	}
-	merged := *event
-	merged.retries = other.retries // where the first half was heard
-	if len(result.result) > 0 && (result.result[0] != '"' || len(event.result) == 0) {
-		merged.result = result.result
+// merge takes over what only the result knows: it is structured, while the event
+// has the time and the runtime.
+func (v *verdict) merge(result *verdict) {
+	if len(result.result) > 0 && (result.result[0] != '"' || len(v.result) == 0) {
+		v.result = result.result
 	}
 	if result.kind != "" {
-		merged.kind, merged.text = result.kind, result.text
+		v.kind, v.text = result.kind, result.text
 	}
-	if merged.traceback == "" {
-		merged.traceback = result.traceback
+	if v.traceback == "" {
+		v.traceback = result.traceback
 	}
-	if merged.at.IsZero() {
-		merged.at = result.at
+	if v.at.IsZero() {
+		v.at = result.at
 	}
-	*v = merged
 }
 
 // tell gives the transition for how a try ended.
@@ -393,6 +373,9 @@ func (tr *tracker) tell(t *task, v verdict) []transition {
 	if v.at.IsZero() { // a retry's result has no date
 		v.at = tr.now()
 		return guessed(tr.tell(t, v))
+	}
+	if v.retries = t.place.retries; v.state != stateRetry {
+		v.retries = t.try()
 	}
 	fill := func(d *data) {
 		d.Reconciled, d.DurationMs = v.reconciled, milliseconds(t.startedAt, v.at)
@@ -433,7 +416,7 @@ func (v verdict) short() verdict {
 	return v
 }
 
-// due gives the results whose event did not come in time.
+// due gives what waited long enough.
 func (tr *tracker) due() []transition {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
@@ -442,18 +425,17 @@ func (tr *tracker) due() []transition {
 	waiting := tr.waiting
 	tr.waiting = nil
 	for _, t := range waiting {
-		switch {
-		case t.next != nil && tr.ticks >= t.nextDue:
+		if t.next != nil && tr.ticks >= t.nextDue {
 			out = append(out, tr.goOn(t)...)
-		case t.next == nil && t.verdict != nil && tr.ticks >= t.verdict.due:
-			v := *t.verdict
-			t.verdict = nil
-			if v.state == stateRetry && !t.receivedAt.IsZero() {
-				break // of a try before, it seems; nothing dates it
-			}
-			out = append(out, tr.tell(t, v)...)
 		}
-		if t.next != nil || t.verdict != nil {
+		for t.next == nil && len(t.results) > 0 && tr.ticks >= t.results[0].due {
+			v := t.results[0]
+			t.results = t.results[1:]
+			if v.state != stateRetry || t.place.kind < received { // else it is of a try before, it seems; nothing dates it
+				out = append(out, tr.tell(t, v)...)
+			}
+		}
+		if t.next != nil || len(t.results) > 0 {
 			tr.waiting = append(tr.waiting, t)
 		}
 	}

@@ -1,4 +1,4 @@
-import { textOf } from "./errors.js";
+import { errorKind, textOf } from "./errors.js";
 import { Handler } from "./handler.js";
 import { ModelRun, Run, ToolRun } from "./runs.js";
 
@@ -74,6 +74,9 @@ export class TidingsCallbackHandler {
   /** How many of us tell a run, and the calls since.
    * @type {Map<string, {of: number, calls: number}>} */
   #copies = new Map();
+  /** What broke off a run beneath a root.
+   * @type {WeakMap<Run, unknown>} */
+  #broken = new WeakMap();
   /** Hand-overs that were told; they climb as errors.
    * @type {WeakSet<object>} */
   #handed = new WeakSet();
@@ -260,7 +263,23 @@ export class TidingsCallbackHandler {
     const run = this.#close(runId)?.to;
     if (!(run instanceof Run)) return;
     if (this.#bubbles(run, err)) run.end();
-    else run.end(err ?? new Error("the chain has failed"));
+    else run.end(this.#brokenBy(run, err) ?? new Error("the chain has failed"));
+  }
+
+  /**
+   * What broke the run off. A graph that was aborted says no more than "Abort"; its
+   * nodes have said whether that was a timeout, or somebody's wish.
+   * @param {Run} run
+   * @param {any} err
+   */
+  #brokenBy(run, err) {
+    return this.job.guard("handleChainError", () => {
+      let root = run;
+      while (root.parent) root = root.parent;
+      if (err instanceof Error && err.name === "Error" && err.message === "Abort") return this.#broken.get(root) ?? err;
+      if (errorKind(err) === "aborted" || errorKind(err) === "timeout") this.#broken.set(root, err);
+      return err;
+    }) ?? err;
   }
 
   /**

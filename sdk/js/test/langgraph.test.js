@@ -374,6 +374,24 @@ describe("the end", () => {
     assert.equal(job.status, "failed");
   });
 
+  test("is an error of kind timeout when time has run out, although the graph says no more than Abort", async () => {
+    const time = new AbortController();
+    const waits = new StateGraph(Notes)
+      .addNode("waits", () => {
+        time.abort(new DOMException("time has run out", "TimeoutError"));
+        return new Promise((resolve) => setTimeout(resolve, 50, { notes: [] })); // it does not heed the signal
+      })
+      .addEdge(START, "waits")
+      .addEdge("waits", END)
+      .compile();
+    const { events, lines } = await observe(async (c, handler) => {
+      await assert.rejects(waits.invoke({ notes: [] }, { ...c, signal: time.signal }));
+      await until(() => handler.job.tree.over, "the graph has told its end, which it does later");
+    });
+    const { error, kind, fatal } = events.at(-1).data;
+    assert.deepEqual([error, kind, fatal], ["time has run out", "timeout", true], lines.join("\n"));
+  });
+
   test("is told by the user where it is not automatic", async () => {
     const one = new StateGraph(Notes).addNode("one", () => ({ notes: [1] })).addEdge(START, "one").addEdge("one", END).compile();
     const { lines, job } = await observe(

@@ -117,12 +117,12 @@ export const cases = {
     await page.getByRole("button", { name: "Stop", exact: true }).click();
     await page.getByRole("dialog").getByLabel("Reason").fill("takes too long");
     await page.getByRole("button", { name: "Stop the job" }).click();
-    await page.locator(".jobhead").getByText("stopping").waitFor();
+    await page.locator(".jobhead").getByText("cancelling").waitFor();
     await page.getByText("Asked to stop: takes too long").waitFor();
     const { events } = await api("GET", "/v1/jobs/stop/events?type=cancel_requested");
     assert.equal(events[0].data.reason, "takes too long");
     await publish("stop", [event("cancelled", { reason: "takes too long" })]);
-    await page.locator(".jobhead").getByText("stopped").waitFor();
+    await page.locator(".jobhead").getByText("cancelled").waitFor();
     await until("there is nothing left to stop", async () => (await page.locator("[data-stop]").count()) === 0);
     quiet(page);
   },

@@ -3,15 +3,13 @@ import { useState } from "preact/hooks";
 import { Icon } from "./icons";
 import type { Status } from "./types";
 
-const words: Record<string, string> = { cancelling: "stopping", cancelled: "stopped" };
-
 /** StatusDot is a job's status by a mark and a word. */
 export function StatusDot({ status, stalled }: { status: Status | string; stalled?: boolean }) {
   const kind = stalled ? "stalled" : status;
   return (
     <span class={"status s-" + kind}>
       <i aria-hidden="true" />
-      {stalled ? "stalled" : (words[status] ?? status)}
+      {stalled ? "stalled" : status}
     </span>
   );
 }

@@ -1,8 +1,8 @@
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { change, get, says } from "../api";
 import { readOnly } from "../base";
 import { firing as firingCount, useFeed } from "../feed";
-import { ago, duration, fullTime, short } from "../format";
+import { ago, duration, fullTime } from "../format";
 import { useLoad, useNow } from "../hooks";
 import { Empty, Failure, Label, StatusDot } from "../parts";
 import { jobPath, Link, route, setQuery } from "../router";
@@ -67,6 +67,8 @@ type Notices = Record<"outbox" | "dead" | "sent", Notice[]>;
 export function Alerts() {
   const asked = route.value.query.get("view") as View | null;
   const view: View = asked && views.includes(asked) ? asked : "firing";
+  const changed = useRef(() => {});
+  useFeed(() => view === "firing" && changed.current(), 2000);
   return (
     <div class="page scrolls" tabIndex={-1}>
       <div class="bar wrap">
@@ -78,7 +80,7 @@ export function Alerts() {
           ))}
         </div>
       </div>
-      {view === "firing" && <Firing />}
+      {view === "firing" && <Firing changed={changed} />}
       {view === "history" && <History />}
       {view === "rules" && <Rules />}
       {view === "silences" && <Silences />}
@@ -101,13 +103,13 @@ function None() {
 
 const order = ["firing", "pending", "resolved"];
 
-function Firing() {
+function Firing({ changed }: { changed: { current: () => void } }) {
   const { value, error, reload } = useLoad(async (signal) => {
     const answer = await orNone(get<{ alerts: Alert[]; file?: RulesFile }>("v1/alerts", signal));
     firingCount.value = pressing(answer?.alerts).length;
     return { none: !answer, list: answer?.alerts ?? [], file: answer?.file };
   }, [], 3000);
-  useFeed(() => reload(), 2000);
+  changed.current = reload;
   const [silencing, setSilencing] = useState<Alert | undefined>();
   const list = value?.list.filter((a) => a.rule !== "watchdog") ?? [];
   const sorted = [...list].sort((a, b) => order.indexOf(a.state) - order.indexOf(b.state) || Number(suppressed(a)) - Number(suppressed(b)) || Date.parse(b.since) - Date.parse(a.since));
@@ -147,7 +149,6 @@ function Row({ alert: a, silence, at }: { alert: Alert; silence?: () => void; at
         </span>
       </div>
       <span class="grow" />
-      {a.value !== undefined && <span class="num dim">{short(a.value)}</span>}
       <span class="dim num" title={fullTime(at ?? a.since)}>{ago(at ?? a.since, now)}</span>
       {silence && <button class="small" onClick={silence}>Silence</button>}
     </article>

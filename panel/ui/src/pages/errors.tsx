@@ -4,7 +4,7 @@ import { readOnly } from "../base";
 import { useFeed } from "../feed";
 import { ago, count, fullTime } from "../format";
 import { useLoad, useNow } from "../hooks";
-import { Empty, Failure, StatusDot } from "../parts";
+import { Empty, Failure } from "../parts";
 import { jobPath, Link, route, setQuery } from "../router";
 import type { ErrorGroup } from "../types";
 
@@ -93,7 +93,7 @@ function Group({ group: g, changed }: { group: ErrorGroup; changed: () => void }
           <ul>
             {g.jobs.map((j) => (
               <li key={j.job_id + j.event_id}>
-                <StatusDot status="failed" /> <Link to={jobPath(j.job_id)} query={{ event: j.event_id }} class="mono">{j.job_id}</Link>
+                <Link to={jobPath(j.job_id)} query={{ event: j.event_id }} class="mono">{j.job_id}</Link>
               </li>
             ))}
           </ul>

@@ -106,7 +106,7 @@ function Numbers({ stats }: { stats: Stats }) {
         <Figure k="Started" v={count(w.started)} />
         <Figure k="Completed" v={count(w.completed)} />
         <Figure k="Failed" v={count(w.failed)} bad={w.failed > 0} />
-        <Figure k="Stopped" v={count(w.cancelled)} />
+        <Figure k="Cancelled" v={count(w.cancelled)} />
         <Figure k="Jobs a minute" v={w.job_rate ? short(Math.round(w.job_rate * 100) / 100) : "0"} />
         <Figure k="Error rate" v={percent(w.error_rate)} bad={(w.error_rate ?? 0) > 0.05} />
         <Figure k="Duration p50" v={duration(w.duration_ms.p50)} />

@@ -256,3 +256,20 @@ func TestReceiversOfARulesFile(t *testing.T) {
 		}
 	}
 }
+
+// The rules file that the documentation shows is right.
+func TestRulesOfTheDocumentation(t *testing.T) {
+	for name, value := range map[string]string{"SLACK_URL": "https://hooks.example.com/x", "HOOK_SECRET": "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz", "SMTP_PASSWORD": "p"} {
+		t.Setenv(name, value)
+	}
+	doc, err := os.ReadFile("../docs/alerts.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, part := range strings.Split(string(doc), "```yaml\n")[1:] {
+		text, _, _ := strings.Cut(part, "```")
+		if _, err := app.CheckRules(rulesFile(t, text)); err != nil {
+			t.Errorf("example %d: %v", i+1, err)
+		}
+	}
+}

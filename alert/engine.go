@@ -45,6 +45,7 @@ type Engine struct {
 	config    *Config
 	notifiers map[string]Notifier
 	file      fileStatus
+	seen      fileStatus // of the file at the last look
 	state     *state
 	held      context.Context // of the lease; nil: never had it
 	epoch     int64

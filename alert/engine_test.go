@@ -318,6 +318,26 @@ func TestBadFileKeepsTheRules(t *testing.T) {
 	})
 }
 
+// A file that is being written, and is empty at the moment, is not read: no rules
+// at all would be good rules.
+func TestFileIsReadWhenItIsWritten(t *testing.T) {
+	t.Parallel()
+	e := &Engine{opts: Options{File: filepath.Join(t.TempDir(), "rules.yaml")}}
+	for i, step := range []struct {
+		text    string
+		changed bool
+	}{{"rules: []", false}, {"", false}, {"builtin: false", false}, {"", true}, {"", true}} {
+		if i != 3 && i != 4 { // and at these nobody writes
+			if err := os.WriteFile(e.opts.File, []byte(step.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := e.changedFile(); got != step.changed {
+			t.Errorf("look %d: changed is %v", i, got)
+		}
+	}
+}
+
 // A server does not start on rules that it can't read.
 func TestWrongRulesAtTheStart(t *testing.T) {
 	t.Parallel()

@@ -84,7 +84,9 @@ func (e *Engine) Reload() error {
 	return nil
 }
 
-// changedFile reports whether the file is another one than was read last.
+// changedFile reports whether the file is another one than was read last, and was
+// so at the look before: while it is being written it may be empty, which would
+// be good rules, or end anywhere.
 func (e *Engine) changedFile() bool {
 	if e.opts.File == "" {
 		return false
@@ -95,7 +97,17 @@ func (e *Engine) changedFile() bool {
 	if err != nil {
 		return e.file.size >= 0 && e.setMissing()
 	}
-	return !info.ModTime().Equal(e.file.modified) || info.Size() != e.file.size
+	was := e.seen
+	e.seen = fileStatus{modified: info.ModTime(), size: info.Size()}
+	if e.seen.same(&e.file) {
+		return false
+	}
+	return e.seen.same(&was)
+}
+
+// same reports whether two looks saw the same file.
+func (s *fileStatus) same(other *fileStatus) bool {
+	return s.modified.Equal(other.modified) && s.size == other.size
 }
 
 // setMissing has a file that is gone told once.

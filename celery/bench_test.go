@@ -3,6 +3,7 @@ package celery
 import (
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +47,9 @@ func benchmarkBridge(b *testing.B, redis *redistest.Redis, store tidings.Store) 
 	defer bridge.Close()
 	c := redis.Dial()
 	round := 0
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
 	for b.Loop() {
 		round++
 		now := float64(time.Now().UnixMicro()) / 1e6
@@ -75,4 +79,7 @@ func benchmarkBridge(b *testing.B, redis *redistest.Redis, store tidings.Store) 
 	}
 	b.ReportMetric(float64(round*benchTasks*4)/b.Elapsed().Seconds(), "events/s")
 	b.ReportMetric(0, "ns/op")
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	b.ReportMetric(float64(int64(after.HeapAlloc)-int64(before.HeapAlloc))/(1<<20), "heap-MiB")
 }

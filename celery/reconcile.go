@@ -389,6 +389,9 @@ func (b *Bridge) conclude(ctx context.Context, o open, v verdict) {
 	v.at = time.Now()
 	transitions := s.tracker.tell(t, v)
 	s.tracker.mu.Unlock()
+	for i := range transitions {
+		transitions[i].concluded = true
+	}
 	b.counts.reconciled.Add(1)
 	s.write(ctx, transitions)
 }

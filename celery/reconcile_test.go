@@ -348,3 +348,33 @@ func TestResultOfTheNextTryComesFirst(t *testing.T) {
 		t.Errorf("the result is %s, %v; the job is %+v", d.Result, err, job)
 	}
 }
+
+// A task of which the Python SDK tells is left to it, but for what its worker
+// can't tell.
+func TestTaskThatTheSDKTellsOf(t *testing.T) {
+	t.Parallel()
+	_, redis, store := puppetBridge(t, Options{})
+	p, other := newPuppet(t, redis, "w1@test", 1), newPuppet(t, redis, "w2@test", 2)
+	other.received("kept", "")
+	other.has("kept", "reserved")
+	tell := func(id, eventType, more string) {
+		t.Helper()
+		event := tidings.Event{Type: eventType, Data: json.RawMessage(`{"task":"app.gen","task_id":"` + id + `","attempt":1,"source":"worker"` + more + `}`)}
+		if _, err := store.Append(t.Context(), id, tidings.Batch{Events: []tidings.Event{event}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, id := range []string{"ends", "dies"} {
+		tell(id, tidings.TypeTaskQueued, "")
+		p.received(id, "")
+		tell(id, tidings.TypeTaskStarted, `,"worker":"w1@test"`)
+		p.started(id)
+	}
+	tell("ends", tidings.TypeTaskCompleted, "")
+	p.event("task-succeeded", `"uuid":"ends","result":"7","runtime":0.1`)
+	other.rounds(2)
+	p.kill()
+	awaitStatus(t, store, "dies", tidings.StatusFailed)
+	same(t, story(t, store, "ends"), "task_queued 1", "task_started 1", "task_completed 1")
+	same(t, story(t, store, "dies"), "task_queued 1", "task_started 1", "task_failed 1 worker_lost reconciled")
+}

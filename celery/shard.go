@@ -139,6 +139,9 @@ func (s *shard) write(ctx context.Context, transitions []transition) {
 		if t.undated && !s.b.holds() {
 			continue // another node writes it
 		}
+		if t.task.elsewhere && !t.concluded {
+			continue
+		}
 		s.append(ctx, t)
 	}
 }
@@ -357,6 +360,7 @@ func (tr *tracker) recall(t *task, e *tidings.Event) {
 			*field.to = *field.from
 		}
 	}
+	t.elsewhere = t.elsewhere || d.Source == sdkSource
 	p := place{retries: max(d.Attempt-1, 0), delivery: d.Delivery, kind: kindOf(e.Type, &d)}
 	if p.epoch() > t.place.epoch() {
 		t.move(p)

@@ -16,6 +16,7 @@ type task struct {
 	eta         string
 	place       place // of the last step
 	loaded      bool  // what its log knows was looked up, or it begins here
+	elsewhere   bool  // the Python SDK tells of it; only what that can't know is told here
 
 	sentAt, receivedAt, startedAt time.Time
 	toldUntil                     time.Time // when the last step was that the log had before this node knew the task

@@ -68,6 +68,8 @@ type transition struct {
 	// guessed says that its time is not its worker's: it can't be told whether it
 	// is late.
 	guessed bool
+	// concluded says that no worker told it: it was found out, or a request to stop did it.
+	concluded bool
 }
 
 // guessed marks transitions so.
@@ -104,8 +106,12 @@ type data struct {
 	Scope      string          `json:"scope,omitempty"`
 	Fatal      bool            `json:"fatal,omitempty"`
 	Reconciled bool            `json:"reconciled,omitempty"`
+	Source     string          `json:"source,omitempty"` // sdkSource: the Python SDK told it
 	Truncated  map[string]int  `json:"truncated,omitempty"`
 }
+
+// sdkSource marks what the Python SDK tells of its own tasks.
+const sdkSource = "worker"
 
 // newEvent makes an event of the log. A time that lies more than a day in the
 // future is a broken clock.

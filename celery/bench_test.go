@@ -40,7 +40,7 @@ func BenchmarkBridge(b *testing.B) {
 const benchTasks = 1000
 
 func benchmarkBridge(b *testing.B, redis *redistest.Redis, store tidings.Store) {
-	bridge, err := Start(b.Context(), store, Options{BrokerURL: redis.URL() + "/0"})
+	bridge, err := Start(b.Context(), store, Options{BrokerURL: redis.URL() + "/0", closeAfter: time.Hour}) // the ends of jobs would be counted too
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -101,6 +101,7 @@ need redis-server "redis-server" "everything against Redis, Redis Cluster and Se
 need node "nodejs npm" "the tests with JavaScript clients in e2e/"
 need npm "npm" "the tests with JavaScript clients in e2e/"
 need chromium "chromium" "the tests with a browser in e2e/"
+need prometheus-alertmanager "prometheus-alertmanager" "notices to a real Alertmanager"
 need rabbitmqctl "rabbitmq-server" "Celery with RabbitMQ"
 install_js e2e/js "the tests with JavaScript clients in e2e/"
 install_js sdk/js "the JavaScript client"

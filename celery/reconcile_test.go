@@ -18,8 +18,9 @@ func TestRetryThatWaitsIsNoVerdict(t *testing.T) {
 	p.received("waits", "")
 	p.started("waits")
 	p.event("task-retried", `"uuid":"waits","exception":"E('x')"`)
-	p.received("asked after", "")
+	eventually(t, "the retry is told", func() bool { return len(story(t, store, "waits")) == 3 })
 	p.has("asked after", "reserved")
+	p.received("asked after", "")
 	awaitStatus(t, store, "asked after", tidings.StatusQueued)
 	p.rounds(5)
 	same(t, story(t, store, "waits"), "task_queued 1 received", "task_started 1", "task_retried 1 E")
@@ -31,9 +32,10 @@ func TestBusyWorkerIsNotLost(t *testing.T) {
 	t.Parallel()
 	b, redis, store := puppetBridge(t, Options{})
 	other := newPuppet(t, redis, "w2@test", 2)
-	other.received("kept", "")
 	other.has("kept", "reserved")
+	other.received("kept", "")
 	solo := newPuppet(t, redis, "w1@test", 1)
+	solo.has("long", "active")
 	solo.received("long", "")
 	solo.started("long")
 	awaitStatus(t, store, "long", tidings.StatusRunning)
@@ -53,6 +55,7 @@ func TestWorkerThatWasStartedAgain(t *testing.T) {
 	t.Parallel()
 	_, redis, store := puppetBridge(t, Options{})
 	first := newPuppet(t, redis, "w1@test", 1)
+	first.has("lost", "active")
 	first.received("lost", "")
 	first.started("lost")
 	awaitStatus(t, store, "lost", tidings.StatusRunning)
@@ -72,9 +75,10 @@ func TestMessageThatIsBackOnItsQueue(t *testing.T) {
 	t.Parallel()
 	_, redis, store := puppetBridge(t, Options{})
 	p, other := newPuppet(t, redis, "w1@test", 1), newPuppet(t, redis, "w2@test", 2)
-	other.received("kept", "")
 	other.has("kept", "reserved")
+	other.received("kept", "")
 	for _, id := range []string{"back", "held", "gone"} {
+		p.has(id, "active")
 		p.received(id, "")
 		p.started(id)
 	}
@@ -111,8 +115,8 @@ func TestJobsOfOtherTaskQueuesAreLeftAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p.received("asked after", "")
 	p.has("asked after", "reserved")
+	p.received("asked after", "")
 	awaitStatus(t, store, "asked after", tidings.StatusQueued)
 	p.rounds(4)
 	for _, id := range []string{"asynq's", "the runner's"} {
@@ -129,10 +133,10 @@ func TestRestartFindsTheJobOfATask(t *testing.T) {
 	t.Parallel()
 	b, redis, store := puppetBridge(t, Options{JobArg: "job"})
 	p := newPuppet(t, redis, "w1@test", 1)
+	p.has("task", "active")
 	p.event("task-received", `"uuid":"task","name":"app.gen","args":"()","kwargs":"{'job': 'mine'}"`)
 	p.started("task")
 	awaitStatus(t, store, "mine", tidings.StatusRunning)
-	p.has("task", "active")
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -152,6 +156,7 @@ func TestLongLogIsReconciled(t *testing.T) {
 	t.Parallel()
 	b, redis, store := puppetBridge(t, Options{})
 	p, other := newPuppet(t, redis, "w1@test", 1), newPuppet(t, redis, "w2@test", 2)
+	p.has("talks", "active")
 	p.received("talks", "")
 	p.started("talks")
 	awaitStatus(t, store, "talks", tidings.StatusRunning)
@@ -183,9 +188,9 @@ func TestWorkerWithoutHeartbeats(t *testing.T) {
 	p.mu.Lock()
 	p.quiet = true
 	p.mu.Unlock()
+	p.has("runs", "active")
 	p.received("runs", "")
 	p.started("runs")
-	p.has("runs", "active")
 	awaitStatus(t, store, "runs", tidings.StatusRunning)
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
@@ -206,6 +211,7 @@ func TestSentOfARetry(t *testing.T) {
 	p := newPuppet(t, redis, "w1@test", 1)
 	task := `"uuid":"job","name":"app.gen","args":"()","kwargs":"{}","queue":"celery"`
 	p.event("task-sent", task+`,"retries":0`)
+	p.has("job", "active")
 	p.received("job", "")
 	p.started("job")
 	p.event("task-sent", task+`,"retries":1`)
@@ -223,6 +229,7 @@ func TestCustomEventWithMembersOfItsOwn(t *testing.T) {
 	t.Parallel()
 	b, redis, store := puppetBridge(t, Options{})
 	p := newPuppet(t, redis, "w1@test", 1)
+	p.has("job", "active")
 	p.received("job", "")
 	p.started("job")
 	p.event("task-step", `"uuid":"job","result":{"a":1},"queue":3,"active":"yes","retries":"no","current":1,"total":4`)
@@ -241,6 +248,7 @@ func TestLateStartIsNoStartOfTheNextDelivery(t *testing.T) {
 	t.Parallel()
 	b, redis, store := puppetBridge(t, Options{})
 	p := newPuppet(t, redis, "w1@test", 1)
+	p.has("job", "active")
 	p.received("job", "")
 	awaitStatus(t, store, "job", tidings.StatusQueued)
 	late := time.Now()
@@ -262,6 +270,7 @@ func TestNodeThatLags(t *testing.T) {
 	t.Parallel()
 	_, redis, store := puppetBridge(t, Options{})
 	p := newPuppet(t, redis, "w1@test", 1)
+	p.has("job", "active")
 	p.received("job", "")
 	p.started("job")
 	awaitStatus(t, store, "job", tidings.StatusRunning)
@@ -307,6 +316,7 @@ func TestNodeThatMissedATry(t *testing.T) {
 	t.Parallel()
 	_, redis, store := puppetBridge(t, Options{})
 	p := newPuppet(t, redis, "w1@test", 1)
+	p.has("job", "active")
 	p.received("job", "")
 	p.started("job")
 	awaitStatus(t, store, "job", tidings.StatusRunning)
@@ -333,6 +343,7 @@ func TestResultOfTheNextTryComesFirst(t *testing.T) {
 	t.Parallel()
 	_, redis, store := puppetBridge(t, Options{})
 	p, c := newPuppet(t, redis, "w1@test", 1), redis.Dial()
+	p.has("job", "active")
 	p.received("job", "")
 	awaitStatus(t, store, "job", tidings.StatusQueued)
 	publish(t, c, "celery-task-meta-job", `{"status":"SUCCESS","result":{"a":1},"task_id":"job"}`)
@@ -355,8 +366,8 @@ func TestTaskThatTheSDKTellsOf(t *testing.T) {
 	t.Parallel()
 	_, redis, store := puppetBridge(t, Options{})
 	p, other := newPuppet(t, redis, "w1@test", 1), newPuppet(t, redis, "w2@test", 2)
-	other.received("kept", "")
 	other.has("kept", "reserved")
+	other.received("kept", "")
 	tell := func(id, eventType, more string) {
 		t.Helper()
 		event := tidings.Event{Type: eventType, Data: json.RawMessage(`{"task":"app.gen","task_id":"` + id + `","attempt":1,"source":"worker"` + more + `}`)}
@@ -365,6 +376,7 @@ func TestTaskThatTheSDKTellsOf(t *testing.T) {
 		}
 	}
 	for _, id := range []string{"ends", "dies"} {
+		p.has(id, "active")
 		tell(id, tidings.TypeTaskQueued, "")
 		p.received(id, "")
 		tell(id, tidings.TypeTaskStarted, `,"worker":"w1@test"`)

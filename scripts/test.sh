@@ -73,12 +73,13 @@ step_lint() { in_modules tool staticcheck ./...; }
 
 # Includes the conformance suite against real Redis, Cluster and Sentinel, and
 # the JavaScript and browser clients: these are Go tests that start what they
-# need. The report ends with every test that was skipped, and why.
+# need. Packages are tested one after the other, as many start processes of their
+# own. The report ends with every test that was skipped, and why.
 step_test() {
 	local race=-race
 	command -v gcc >/dev/null || race=
 	# shellcheck disable=SC2086 # empty means no flag
-	in_modules tool gotestsum --format pkgname --format-hide-empty-pkg -- $race -timeout 8m ./...
+	in_modules tool gotestsum --format pkgname --format-hide-empty-pkg -- $race -p 1 -timeout 8m ./...
 }
 
 # The Python client: types, then its tests, against a real server, Redis, Celery

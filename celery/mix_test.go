@@ -164,7 +164,7 @@ func TestTwoHundredTasks(t *testing.T) {
 		})
 	}
 	second.kill()
-	second = a.node()
+	a.node()
 	eachOf("lost", func(id string) { awaitStatus(t, store, id, tidings.StatusFailed) })
 	for _, kind := range mix[:10] {
 		eachOf(kind.name, func(id string) { awaitStatus(t, store, id, kind.status) })

@@ -42,10 +42,6 @@ func (p place) epoch() int64 {
 // sameTry reports whether both places belong to one delivery of one try.
 func (p place) sameTry(q place) bool { return p.retries == q.retries && p.delivery == q.delivery }
 
-func placeOf(epoch int64) place {
-	return place{retries: epoch >> 20, delivery: epoch >> 3 & (1<<17 - 1), kind: kind(epoch & 7)}
-}
-
 // producerID names what is told of a task within its job.
 func producerID(taskID, jobID string) string {
 	if taskID == jobID {

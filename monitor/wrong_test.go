@@ -63,7 +63,7 @@ func TestLeftBehindIsNotWaitedFor(t *testing.T) {
 	if j, _ := f.LiveJob("a"); j.Waits == nil || j.Waits.Name != "agent" || j.Others != 0 {
 		t.Errorf("waits for %+v and %d more", j.Waits, j.Others)
 	}
-	f, done := r.add("a", "tool_result", `{"tool":"lost","call_id":"1","run_id":"t","output":1}`).fold(Limits{})
+	_, done := r.add("a", "tool_result", `{"tool":"lost","call_id":"1","run_id":"t","output":1}`).fold(Limits{})
 	if last := done[len(done)-1]; last.EndedRun == nil || last.Took == nil {
 		t.Errorf("its end, if it comes after all: %+v", last)
 	}

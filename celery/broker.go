@@ -34,10 +34,9 @@ type broker interface {
 
 // message is what a broker hears: the body of an event, or a result.
 type message struct {
-	body     json.RawMessage // of one event, or of several
-	result   []byte
-	received time.Time
-	err      error // why it can't be read
+	body   json.RawMessage // of one event, or of several
+	result []byte
+	err    error // why it can't be read
 }
 
 // backend holds the results of tasks.
@@ -53,6 +52,11 @@ type command struct {
 	method    string
 	arguments any
 	expires   time.Duration // after which a worker does not obey it; zero: never
+}
+
+// queryTask asks workers for what they have of the tasks.
+func queryTask(ids ...string) command {
+	return command{method: "query_task", arguments: map[string]any{"ids": ids}}
 }
 
 // body is the command as a worker reads it.

@@ -26,7 +26,6 @@ type event struct {
 	Retries    int64    `json:"retries"`
 	ETA        string   `json:"eta"`
 	Queue      string   `json:"queue"`
-	RootID     string   `json:"root_id"`
 	Result     string   `json:"result"` // Python's repr
 	Runtime    *float64 `json:"runtime"`
 	Exception  string   `json:"exception"`

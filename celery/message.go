@@ -21,7 +21,6 @@ type envelope struct {
 
 type properties struct {
 	CorrelationID string        `json:"correlation_id,omitempty"`
-	ReplyTo       string        `json:"reply_to,omitempty"`
 	DeliveryMode  int           `json:"delivery_mode"`
 	DeliveryInfo  *deliveryInfo `json:"delivery_info"` // without it a worker dies of a KeyError
 	Priority      int           `json:"priority"`

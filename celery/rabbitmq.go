@@ -111,7 +111,7 @@ func (r *rabbitBroker) consume(ctx context.Context, c *amqp.Channel, hear func(m
 	up()
 	for d := range deliveries {
 		body, err := checkBody(d.ContentType, d.Body)
-		hear(message{body: body, err: err, received: time.Now()})
+		hear(message{body: body, err: err})
 	}
 	return lost(amqp.ErrClosed)
 }

@@ -297,7 +297,7 @@ func (b *Bridge) query(ctx context.Context, tasks []open) (known map[string]bool
 	for i, t := range tasks {
 		ids[i] = t.id
 	}
-	replies := b.askAll(ctx, command{method: "query_task", arguments: map[string]any{"ids": ids}}, connected)
+	replies := b.askAll(ctx, queryTask(ids...), connected)
 	for _, reply := range replies {
 		for worker, tasks := range parseReply[map[string]json.RawMessage](reply) {
 			answered[worker] = true
@@ -365,7 +365,7 @@ func tasksOf(reply json.RawMessage) map[string]queried {
 // askJob asks the workers for the keyword argument of a task that holds its
 // job's ID.
 func (b *Bridge) askJob(ctx context.Context, taskID, name string) string {
-	replies, err := b.broker.ask(ctx, command{method: "query_task", arguments: map[string]any{"ids": []string{taskID}}}, max(b.workers.living(), 1), time.Second)
+	replies, err := b.broker.ask(ctx, queryTask(taskID), max(b.workers.living(), 1), time.Second)
 	if err != nil {
 		return ""
 	}

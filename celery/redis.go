@@ -141,12 +141,11 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 func (r *redisBroker) message(m rueidis.PubSubMessage) message {
-	now := time.Now()
 	if strings.HasPrefix(m.Channel, r.resultsPrefix+resultKey) {
-		return message{result: []byte(m.Message), received: now}
+		return message{result: []byte(m.Message)}
 	}
 	body, err := openEnvelope([]byte(m.Message))
-	return message{body: body, err: err, received: now}
+	return message{body: body, err: err}
 }
 
 // priorities are the steps of the priorities of Redis' queues; each has a list.

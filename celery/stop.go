@@ -97,7 +97,7 @@ func (b *Bridge) cancelled(ctx context.Context, t open, reason string) {
 // runs asks the workers whether one has begun the task, of which it may not have
 // told yet.
 func (b *Bridge) runs(ctx context.Context, t open) bool {
-	replies, err := b.broker.ask(ctx, command{method: "query_task", arguments: map[string]any{"ids": []string{t.id}}}, max(b.workers.living(), 1), time.Second)
+	replies, err := b.broker.ask(ctx, queryTask(t.id), max(b.workers.living(), 1), time.Second)
 	if err != nil {
 		return true
 	}

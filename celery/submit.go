@@ -87,9 +87,9 @@ func (t *Task) expires(now time.Time) (time.Time, error) {
 // taskMessage is a message of the task protocol, version 2
 // (https://docs.celeryq.dev/en/stable/internals/protocol.html#version-2).
 type taskMessage struct {
-	id, replyTo string
-	headers     map[string]any
-	body        []any
+	id      string
+	headers map[string]any
+	body    []any
 }
 
 func newTaskMessage(id string, t *Task, now time.Time) (taskMessage, error) {
@@ -133,7 +133,7 @@ func pythonTime(t *time.Time) any {
 // redis is the message as kombu puts it on a list.
 func (m *taskMessage) redis(queue string, priority int) ([]byte, error) {
 	return sealEnvelope(m.body, m.headers, properties{
-		CorrelationID: m.id, ReplyTo: m.replyTo, DeliveryMode: 2, Priority: priority,
+		CorrelationID: m.id, DeliveryMode: 2, Priority: priority,
 		DeliveryInfo: &deliveryInfo{RoutingKey: queue}, DeliveryTag: tidings.NewJobID(),
 	})
 }

@@ -24,7 +24,6 @@ type tracker struct {
 	tasks   map[string]*task
 	ticks   int64
 	waiting []*task // for the other half of their end, or for the end of the try before
-	forgot  int64   // open tasks that were forgotten, as there were too many
 }
 
 const (
@@ -78,9 +77,6 @@ func (tr *tracker) forgetOldest() {
 		if looked++; looked == 100 {
 			break
 		}
-	}
-	if oldest.open() {
-		tr.forgot++
 	}
 	delete(tr.tasks, oldest.id)
 }

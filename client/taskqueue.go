@@ -15,16 +15,15 @@ import (
 // [*tidings.ClosedError], and those of every request.
 func (c *Client) Submit(ctx context.Context, spec tidings.JobSpec, task json.RawMessage) (tidings.Job, error) {
 	var job tidings.Job
+	if spec.ID == "" { // a lost answer must not put a second job on the queue
+		spec.ID = tidings.NewJobID()
+	}
 	body, err := json.Marshal(struct {
 		tidings.JobSpec
 		Queue json.RawMessage `json:"queue"`
 	}{spec, task})
 	if err != nil {
 		return job, &tidings.InvalidError{Field: "queue", Reason: err.Error()}
-	}
-	if spec.ID == "" { // a lost answer must not put a second job on the queue
-		spec.ID = tidings.NewJobID()
-		return c.Submit(ctx, spec, task)
 	}
 	err = c.do(ctx, &request{method: http.MethodPost, path: "/v1/jobs", body: body, jobID: spec.ID}, &job)
 	return job, err

@@ -31,8 +31,8 @@ type call struct {
 	ended  bool
 }
 
-// event takes in an event of a stream.
-func (c *call) event(data []byte) {
+// Event takes in an event of a stream.
+func (c *call) Event(data []byte) {
 	var e event
 	err := json.Unmarshal(data, &e)
 	c.mu.Lock()
@@ -81,8 +81,8 @@ func (c *call) delta(index int, d *delta) {
 	}
 }
 
-// message takes in an answer that came as a whole.
-func (c *call) message(data []byte) {
+// Message takes in an answer that came as a whole.
+func (c *call) Message(data []byte) {
 	var m message
 	err := json.Unmarshal(data, &m)
 	c.mu.Lock()
@@ -107,29 +107,29 @@ func (c *call) message(data []byte) {
 	c.finish(nil)
 }
 
-// refused takes in an answer of the API that is an error.
-func (c *call) refused(status int, data []byte) {
+// Refused takes in an answer of the API that is an error.
+func (c *call) Refused(status int, data []byte) {
 	var e event
 	_ = json.Unmarshal(data, &e) // of another form: the status says it
 	err := e.Error.err()
 	if e.Error.Message == "" {
 		err = errors.New(fmt.Sprint(status, " ", http.StatusText(status)))
 	}
-	c.end(err)
+	c.End(err)
 }
 
-// over is the end of the answer.
-func (c *call) over() {
-	c.end(errCut)
+// Over is the end of the answer.
+func (c *call) Over() {
+	c.End(errCut)
 }
 
-// close is the end of the SDK's interest in the answer.
-func (c *call) close() {
-	c.end(errClosed)
+// Close is the end of the SDK's interest in the answer.
+func (c *call) Close() {
+	c.End(errClosed)
 }
 
-// end ends the call, which has failed of err unless its end came before.
-func (c *call) end(err error) {
+// End ends the call, which has failed of err unless its end came before.
+func (c *call) End(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.finish(err)

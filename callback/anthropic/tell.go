@@ -10,6 +10,7 @@ import (
 	"github.com/anthropics/anthropic-sdk-go/option"
 
 	"tidings"
+	"tidings/internal/answer"
 )
 
 // Tell is an option for the SDK's calls that tells the job of every message that
@@ -30,10 +31,10 @@ func tell(job *tidings.Handler, asked *asked) option.RequestOption {
 		c.asked = asked
 		response, err := next(r)
 		if err != nil || response == nil || response.Body == nil {
-			c.end(err)
+			c.End(err)
 			return response, err
 		}
-		response.Body = listen(c, response)
+		response.Body = answer.Listen(c, response)
 		return response, nil
 	})
 }
@@ -57,7 +58,7 @@ func begin(job *tidings.Handler, r *http.Request) (c *call) {
 	c = &call{model: m}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.leave = context.AfterFunc(r.Context(), func() { c.end(context.Cause(r.Context())) })
+	c.leave = context.AfterFunc(r.Context(), func() { c.End(context.Cause(r.Context())) })
 	return c
 }
 

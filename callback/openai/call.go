@@ -39,8 +39,8 @@ type toolCall struct {
 	arguments []byte
 }
 
-// event takes in an event of a stream.
-func (c *call) event(data []byte) {
+// Event takes in an event of a stream.
+func (c *call) Event(data []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("[DONE]")) {
@@ -62,8 +62,8 @@ func (c *call) event(data []byte) {
 	c.broken = cmp.Or(c.broken, err)
 }
 
-// message takes in an answer that came as a whole.
-func (c *call) message(data []byte) {
+// Message takes in an answer that came as a whole.
+func (c *call) Message(data []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ended {
@@ -83,13 +83,13 @@ func (c *call) message(data []byte) {
 	}
 }
 
-// refused takes in an answer of the API that is an error. Its text is that of
+// Refused takes in an answer of the API that is an error. Its text is that of
 // the SDK's error, which keeps the API's own from logs.
-func (c *call) refused(status int, data []byte) {
+func (c *call) Refused(status int, data []byte) {
 	var e struct{ Error apiError }
 	_ = json.Unmarshal(data, &e) // of another form: it has no kind
 	text := strings.TrimSpace(fmt.Sprintf("OpenAI API error: %d %s", status, http.StatusText(status)))
-	c.end(&kindError{errors.New(text), e.Error.kind()})
+	c.End(&kindError{errors.New(text), e.Error.kind()})
 }
 
 // tool is the tool call at that place of the answer.
@@ -107,11 +107,11 @@ func (c *call) asks(id, name, arguments string) {
 	c.tools = append(c.tools, toolCall{index: len(c.tools), id: id, name: name, arguments: []byte(arguments)})
 }
 
-// over is the end of the answer.
-func (c *call) over() { c.endUnlessSaid(errCut) }
+// Over is the end of the answer.
+func (c *call) Over() { c.endUnlessSaid(errCut) }
 
-// close is the end of the SDK's interest in the answer.
-func (c *call) close() { c.endUnlessSaid(errClosed) }
+// Close is the end of the SDK's interest in the answer.
+func (c *call) Close() { c.endUnlessSaid(errClosed) }
 
 // endUnlessSaid ends the call well if the model has said its last word.
 func (c *call) endUnlessSaid(err error) {
@@ -123,8 +123,8 @@ func (c *call) endUnlessSaid(err error) {
 	c.finish(err)
 }
 
-// end ends the call, which has failed of err unless its end came before.
-func (c *call) end(err error) {
+// End ends the call, which has failed of err unless its end came before.
+func (c *call) End(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.finish(err)

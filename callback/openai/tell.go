@@ -10,6 +10,7 @@ import (
 	"github.com/openai/openai-go/v3/option"
 
 	"tidings"
+	"tidings/internal/answer"
 )
 
 // Tell is an option for the SDK's calls that tells the job of every chat
@@ -24,10 +25,10 @@ func Tell(job *tidings.Handler) option.RequestOption {
 		}
 		response, err := next(r)
 		if err != nil || response == nil || response.Body == nil {
-			c.end(err)
+			c.End(err)
 			return response, err
 		}
-		response.Body = listen(c, response)
+		response.Body = answer.Listen(c, response)
 		return response, nil
 	})
 }
@@ -52,7 +53,7 @@ func begin(job *tidings.Handler, r *http.Request) (c *call) {
 	c = &call{model: m, chat: chat}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.leave = context.AfterFunc(r.Context(), func() { c.end(context.Cause(r.Context())) })
+	c.leave = context.AfterFunc(r.Context(), func() { c.End(context.Cause(r.Context())) })
 	return c
 }
 

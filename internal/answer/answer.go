@@ -1,11 +1,25 @@
-package anthropic
+// Package answer looks at the answers of model APIs while their SDKs read them.
+package answer
 
 import (
 	"bytes"
 	"io"
+	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"strings"
 )
+
+// Call is told what an answer says. If it panics, that is logged, and the answer goes
+// to its reader all the same.
+type Call interface {
+	Event(data []byte)               // the data of one event of a stream
+	Message(body []byte)             // an answer that is no stream
+	Refused(status int, body []byte) // an answer that is no success
+	Over()                           // it was read to its end
+	End(err error)                   // reading it failed
+	Close()                          // its reader wants no more of it
+}
 
 // maxHeld is how much of an answer is held to be read as a whole: one event of a
 // stream, or all of what is none. The rest goes by unseen.
@@ -14,14 +28,15 @@ const maxHeld = 8 << 20
 // body is the body of an answer, which is told of while the SDK reads it.
 type body struct {
 	io.ReadCloser
-	call   *call
+	call   Call
 	status int
 	stream bool
 	held   []byte // the line that is not complete, or all that came
 	data   []byte // of the event that is not complete
 }
 
-func listen(c *call, r *http.Response) io.ReadCloser {
+// Listen gives the answer's body, which tells the call what passes through it.
+func Listen(c Call, r *http.Response) io.ReadCloser {
 	return &body{
 		ReadCloser: r.Body, call: c, status: r.StatusCode,
 		stream: r.StatusCode < 300 && strings.HasPrefix(r.Header.Get("Content-Type"), "text/event-stream"),
@@ -35,9 +50,9 @@ func (b *body) Read(p []byte) (int, error) {
 	case nil:
 	case io.EOF:
 		b.whole()
-		b.call.over()
+		b.call.Over()
 	default:
-		b.call.end(err)
+		b.call.End(err)
 	}
 	return n, err
 }
@@ -46,13 +61,13 @@ func (b *body) Read(p []byte) (int, error) {
 func (b *body) Close() error {
 	err := b.ReadCloser.Close()
 	b.whole()
-	b.call.close()
+	b.call.Close()
 	return err
 }
 
 // take looks at what was read.
 func (b *body) take(p []byte) {
-	defer guard("answer")
+	defer guard()
 	if !b.stream {
 		b.held = append(b.held, p[:min(len(p), maxHeld-len(b.held))]...)
 		return
@@ -77,7 +92,7 @@ func (b *body) take(p []byte) {
 func (b *body) line(line []byte) {
 	if len(line) == 0 {
 		if len(b.data) > 0 {
-			b.call.event(b.data)
+			b.call.Event(b.data)
 			b.data = b.data[:0]
 		}
 		return
@@ -89,13 +104,19 @@ func (b *body) line(line []byte) {
 
 // whole takes in an answer that is no stream.
 func (b *body) whole() {
-	defer guard("answer")
+	defer guard()
 	switch {
 	case b.stream || b.held == nil && b.status < 300:
 	case b.status >= 300:
-		b.call.refused(b.status, b.held)
+		b.call.Refused(b.status, b.held)
 	default:
-		b.call.message(b.held)
+		b.call.Message(b.held)
 	}
 	b.held = nil
+}
+
+func guard() {
+	if p := recover(); p != nil {
+		slog.Error("a callback panicked; what it saw is not published", "callback", "answer", "panic", p, "stack", string(debug.Stack()))
+	}
 }
